@@ -1,0 +1,187 @@
+"""The quota gate: all tasks of a client behave as one polite caller.
+
+The rule: `Window` is arithmetic over times it is told and what the server's headers say; `Gate` puts tasks
+in one line in front of it. A request goes at once while fewer than 97 % of the quota went out in the
+trailing window and the server's `Remaining` agrees; then the line moves as the window does. After a 429
+everybody waits. A request counts from its sending until one window after its *answer*: the server counted
+it at some moment in between, so no trailing window of the server's ever holds more.
+
+The length of the window is learned as the longest `Reset - Date` seen (both on the server's clock).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+
+from .errors import ClientClosedError
+
+SHARE = 0.97
+_LONGEST = 3600.0  # seconds; a `Reset` further away is not believed
+_DOCUMENTED = 60.0  # seconds (rate-limit guide, seen); one or two more are rounding
+
+
+class Window:
+    """How many requests may go now, and if none, for how long not. Times are seconds on the caller's clock."""
+
+    def __init__(self, max_in_flight: int) -> None:
+        self.limit: int | None = None
+        self.length = 0.0
+        self.in_flight = 0
+        self._max_in_flight = max_in_flight
+        self._answered: deque[float] = deque()
+        self._asked = False
+        self._paused_until = -math.inf
+        self._foreign = 0
+        self._foreign_until = -math.inf
+
+    def delay(self, now: float) -> float:
+        """Seconds until a request may go: 0 for now, infinity for not before an answer arrives."""
+        if now < self._paused_until:
+            return self._paused_until - now
+        if self.full:
+            return math.inf
+        if self.limit is None:  # one request asks first, so that its answer tells the quota
+            return math.inf if self.in_flight and not self._asked else 0.0
+        self._forget(now)
+        foreign = self._foreign if now < self._foreign_until else 0
+        if self.in_flight + len(self._answered) + foreign < SHARE * self.limit:
+            return 0.0
+        ends = [self._answered[0] + self.length - now] if self._answered else []
+        return min([*ends, self._foreign_until - now] if foreign else ends, default=math.inf)
+
+    @property
+    def full(self) -> bool:
+        """Whether as many requests are under way as may be at once."""
+        return self.in_flight >= self._max_in_flight
+
+    def sent(self) -> None:
+        """Count a request that goes out now."""
+        self.in_flight += 1
+
+    def unsent(self) -> None:
+        """Take back a request that never went out."""
+        self.in_flight -= 1
+
+    def done(self, now: float, headers: Mapping[str, str] | None) -> None:
+        """Count a request's end, and learn from the answer's headers (`None` without an answer)."""
+        self.in_flight -= 1
+        self._answered.append(now)
+        self._asked = True
+        if headers is not None:
+            self._learn(now, headers)
+        if self.limit is None:
+            self._answered.clear()  # nothing is counted against an unknown quota
+
+    def pause(self, until: float) -> None:
+        """Let nobody go before *until*; a pause is never shortened."""
+        self._paused_until = max(self._paused_until, until)
+
+    def _forget(self, now: float) -> None:
+        while self._answered and self._answered[0] + self.length <= now:
+            self._answered.popleft()
+
+    def _learn(self, now: float, headers: Mapping[str, str]) -> None:
+        limit = _whole(headers.get("X-RateLimit-Limit"))
+        if not limit:
+            return
+        self.limit = limit
+        reset = _until_reset(headers)
+        self.length = max(self.length, reset)
+        self._forget(now)
+        remaining = _whole(headers.get("X-RateLimit-Remaining"))
+        if remaining is not None:
+            own = self.in_flight + len(self._answered)
+            self._foreign = max(0, limit - remaining - own)
+            self._foreign_until = now + reset
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and re.fullmatch("[0-9]{1,12}", text) else None
+
+
+def _until_reset(headers: Mapping[str, str]) -> float:
+    """Seconds from the server's `Date` to its `Reset`, at least 1: both are whole seconds."""
+    reset = _whole(headers.get("X-RateLimit-Reset"))
+    try:
+        date = parsedate_to_datetime(headers.get("Date") or "").timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return _DOCUMENTED
+    if reset is None:
+        return _DOCUMENTED
+    span = min(max(reset - date, 1.0), _LONGEST)
+    return _DOCUMENTED if _DOCUMENTED < span <= _DOCUMENTED + 2 else span
+
+
+class Gate:
+    """A first-come, first-served line of tasks in front of a `Window`, within one event loop."""
+
+    def __init__(self, window: Window, clock: Callable[[], float]) -> None:
+        self._window = window
+        self._clock = clock
+        self._line: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def enter(self) -> bool:
+        """Take a permit if one is free and nobody waits; says whether it was taken."""
+        if self._line or self._window.delay(self._clock()) > 0:
+            return False
+        self._window.sent()
+        return True
+
+    async def wait(self) -> None:
+        """Wait in line for a permit. A cancelled waiter's permit goes to the next."""
+        turn = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        self._move()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._window.unsent()
+                self._move()
+            raise
+
+    def leave(self, headers: Mapping[str, str] | None) -> None:
+        """Hand the permit back after the attempt, with the answer's headers if there was one."""
+        self._window.done(self._clock(), headers)
+        self._move()
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody go for this long."""
+        self._window.pause(self._clock() + seconds)
+        self._move()
+
+    @property
+    def full(self) -> bool:
+        """Whether the line stands still because too many requests are under way, not for quota."""
+        return self._window.full
+
+    def close(self) -> None:
+        """Send everybody in line away with `ClientClosedError`."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for turn in self._line:
+            if not turn.done():
+                turn.set_exception(ClientClosedError("the client was closed"))
+        self._line.clear()
+
+    def _move(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._line:
+            if self._line[0].done():
+                self._line.popleft()
+                continue
+            delay = self._window.delay(self._clock())
+            if delay > 0:
+                if delay < math.inf:
+                    self._timer = asyncio.get_running_loop().call_later(delay, self._move)
+                return
+            self._window.sent()
+            self._line.popleft().set_result(None)

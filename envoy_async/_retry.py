@@ -1,0 +1,192 @@
+"""What may be sent again, and when.
+
+The rule: every decision is a function of values (operation, error, numbers, an injected `Random`); nothing
+here waits, sends, or reads a clock. tenacity runs the loop, in `_transport`, only after a first failure.
+A failure lies in one of these phases, told apart by the class of the error: nothing was sent; sent, no
+status seen; an answer. What was not sent, or was refused with `rate_limit_exceeded`, did not run. Anything
+else may have run, and an unsafe operation is then never sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from random import Random
+from types import MappingProxyType
+
+import attrs
+
+from ._wire import Request
+from .errors import (
+    AttemptTimeoutError,
+    ConfigurationError,
+    ConnectError,
+    ConnectionLostError,
+    EnvoyError,
+    InvalidResponseError,
+    OutcomeUnknownError,
+    PoolTimeoutError,
+    RateLimitedError,
+    StatusError,
+)
+
+
+class Kind(Enum):
+    """Whether running an operation twice does harm."""
+
+    READ = "read"
+    IDEMPOTENT = "idempotent"
+    UNSAFE = "unsafe"
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "GET /calls": Kind.READ,
+        "POST /calls": Kind.UNSAFE,  # places a phone call
+        "GET /calls/{call_id}": Kind.READ,
+        "POST /calls/{call_id}/join": Kind.UNSAFE,
+        "POST /calls/{call_id}/end": Kind.IDEMPOTENT,  # harmless if already ended (seen)
+        "GET /calls/{call_id}/recording": Kind.READ,
+        "POST /loads": Kind.IDEMPOTENT,  # upsert by load_number (seen)
+        "GET /loads": Kind.READ,
+        "POST /loads/batch": Kind.IDEMPOTENT,  # each load an upsert (seen)
+        "GET /loads/stats": Kind.READ,
+        "GET /loads/tab-counts": Kind.READ,
+        "GET /loads/{load_id}": Kind.READ,
+        "PATCH /loads/{load_id}": Kind.IDEMPOTENT,  # absolute values
+        "GET /loads/{load_id}/calls": Kind.READ,
+        "GET /loads/{load_id}/verifications": Kind.READ,
+        "GET /loads/{load_id}/escalations": Kind.READ,
+    }
+)
+"""One row per operation; what has no row is unsafe, unless it is a GET."""
+
+
+def kind_of(request: Request) -> Kind:
+    """Look the operation up in the table."""
+    fallback = Kind.READ if request.method == "GET" else Kind.UNSAFE
+    return KINDS.get(f"{request.method} {request.template}", fallback)
+
+
+def _positive(_: object, field: attrs.Attribute[float], value: float) -> None:
+    if not 0 < value < float("inf"):
+        msg = f"{field.name} must be a positive number of seconds, not {value!r}"
+        raise ConfigurationError(msg)
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """How long things may take, in seconds.
+
+    Args:
+        deadline: a whole call, with its retries and waits; listings do not count the wait for quota.
+        attempt: one attempt, from sending to the last byte of the answer.
+        connect: opening one connection.
+    """
+
+    deadline: float = attrs.field(default=90.0, validator=_positive)
+    attempt: float = attrs.field(default=30.0, validator=_positive)
+    connect: float = attrs.field(default=5.0, validator=_positive)
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How often and how patiently a failed operation is sent again.
+
+    Args:
+        max_attempts: attempts for one call, the first included; refusals for quota (429) are not counted.
+        base: back-off before the first retry is random up to this many seconds, and doubles.
+        cap: longest back-off in seconds.
+        max_retry_after: longest `Retry-After` in seconds that is waited for; listings wait for any.
+    """
+
+    max_attempts: int = attrs.field(default=4)
+    base: float = attrs.field(default=0.5, validator=_positive)
+    cap: float = attrs.field(default=20.0, validator=_positive)
+    max_retry_after: float = attrs.field(default=120.0, validator=_positive)
+
+    @max_attempts.validator
+    def _at_least_one(self, _: object, value: int) -> None:
+        if value < 1:
+            msg = f"max_attempts must be at least 1, not {value!r}"
+            raise ConfigurationError(msg)
+
+
+class Verdict(Enum):
+    """What a failed attempt means for the operation."""
+
+    RETRY = "retry"
+    RAISE = "raise"
+    UNKNOWN = "unknown"
+
+
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+_MAY_HAVE_RUN = frozenset({408, 425, 429})  # and every 5xx
+
+
+def verdict(kind: Kind, error: EnvoyError) -> Verdict:
+    """Judge one failed attempt: send again, give up, or say that the outcome is unknown."""
+    if isinstance(error, ConnectError | PoolTimeoutError) or is_quota_refusal(error):
+        return Verdict.RETRY
+    if kind is Kind.UNSAFE:
+        return Verdict.UNKNOWN if _may_have_run(error) else Verdict.RAISE
+    passing = isinstance(error, ConnectionLostError | AttemptTimeoutError)
+    passing |= isinstance(error, InvalidResponseError) and error.cut
+    passing |= isinstance(error, StatusError) and error.status in _PASSING
+    return Verdict.RETRY if passing else Verdict.RAISE
+
+
+def _may_have_run(error: EnvoyError) -> bool:
+    if isinstance(error, StatusError):
+        status = error.status or 0
+        return status in _MAY_HAVE_RUN or status >= 500  # noqa: PLR2004 - 5xx
+    return isinstance(error, ConnectionLostError | AttemptTimeoutError | InvalidResponseError)
+
+
+def is_quota_refusal(error: EnvoyError | None) -> bool:
+    """Whether the server refused for quota, before running anything."""
+    return isinstance(error, RateLimitedError) and error.code == "rate_limit_exceeded"
+
+
+def backoff(policy: RetryPolicy, error: EnvoyError, failures: int, random: Random) -> float:
+    """Seconds to wait after the given number of failures (from 1).
+
+    Full jitter, `U(0, min(cap, base · 2^(failures - 1)))`; what the server asked for is a floor with
+    jitter on top, so that it is never shortened.
+    """
+    asked = error.retry_after
+    if asked is not None:
+        return asked + random.uniform(0, min(0.5, max(0.05, 0.1 * asked)))
+    return random.uniform(0, min(policy.cap, policy.base * 2 ** min(failures - 1, 30)))
+
+
+@attrs.frozen
+class Failure:
+    """A failed attempt and where the call stands: all that a decision rests on."""
+
+    kind: Kind
+    error: EnvoyError
+    failures: int
+    """Failed attempts so far that count against `max_attempts`."""
+    wait: float
+    """Seconds the next attempt would wait, from `backoff`."""
+    left: float
+    """Seconds left until the deadline."""
+    patient: bool = False
+
+
+def again(policy: RetryPolicy, failure: Failure) -> bool:
+    """Decide whether the operation is sent again."""
+    if verdict(failure.kind, failure.error) is not Verdict.RETRY:
+        return False
+    if is_quota_refusal(failure.error):
+        return failure.patient or (failure.wait < failure.left and failure.wait <= 1.1 * policy.max_retry_after)
+    return failure.failures < policy.max_attempts and failure.wait < failure.left
+
+
+def outcome_unknown(error: EnvoyError) -> OutcomeUnknownError:
+    """Build the error for an unsafe operation that may have run."""
+    unknown = OutcomeUnknownError(f"the operation may have run and was not sent again: {error.message}")
+    unknown.status, unknown.code, unknown.request_id = error.status, error.code, error.request_id
+    unknown.last_error = error
+    return unknown

@@ -1,0 +1,230 @@
+"""The only sender: requests go out here and nowhere else.
+
+The rule: one attempt is a permit from the gate, one request, and the whole body; its end, good or bad, is
+one row of the call's ledger. Redirects are off, aiohttp's own resend is off, and the key goes to the base
+URL's origin alone, since every address is the base URL with a quoted path behind it. tenacity runs only after
+a first failure, so a success pays nothing for it. The public error is raised outside the `except` that
+caught aiohttp's, because aiohttp's print request headers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from random import Random
+
+import aiohttp
+import attrs
+import tenacity
+from yarl import URL
+
+from .._credentials import Credentials
+from .._gate import Gate
+from .._retry import (
+    Failure,
+    Kind,
+    RetryPolicy,
+    Timeouts,
+    Verdict,
+    again,
+    backoff,
+    is_quota_refusal,
+    kind_of,
+    outcome_unknown,
+    verdict,
+)
+from .._wire import Attempt, Request, Response
+from ..errors import DeadlineExceededError, EnvoyError, PoolTimeoutError, RateLimitedError, at
+from ._body import Body
+from ._failures import SendOnce, judge, translate
+from ._pool import Lane, Pool
+
+__all__ = ["Pool", "Settings", "Transport"]
+
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+
+
+@attrs.frozen
+class Settings:
+    """What one view of the client sends with: where to, as whom, how patiently."""
+
+    base_url: str
+    credentials: Credentials
+    organization_id: str | None
+    retry: RetryPolicy
+    timeouts: Timeouts
+    user_agent: str
+
+    def headers(self, *, body: bool) -> dict[str, str]:
+        """Make the headers of one attempt; made per attempt, so that no frame of ours keeps the secret."""
+        headers = dict([self.credentials.header()], **_HEADERS)
+        headers["User-Agent"] = self.user_agent
+        if self.organization_id is not None:
+            headers["X-Organization-ID"] = self.organization_id
+        if body:
+            headers["Content-Type"] = "application/json"
+        return headers
+
+
+@attrs.define
+class _Call:
+    """One call in progress: its clock, its failures, its ledger."""
+
+    request: Request
+    kind: Kind
+    began: float
+    deadline: float
+    asked: float
+    sent: float = 0.0
+    failures: int = 0
+    refusals: int = 0
+    wait: float = 0.0
+    last_error: EnvoyError | None = None
+    ledger: tuple[Attempt, ...] = ()
+
+    def note(self, now: float, status: int | None, cause: str | None = None) -> None:
+        """Close the row of the attempt that just ended."""
+        row = Attempt(self.sent - self.began, self.sent - self.asked, status, cause)
+        self.ledger = (*self.ledger, row)
+        self.asked = now
+
+
+class Transport:
+    """Sends requests for one view of the client; views share the pool, and with it the quota gate."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: Pool,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        random: Random,
+    ) -> None:
+        self.settings = settings
+        self.pool = pool
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random
+
+    def view(self, settings: Settings) -> Transport:
+        """Return a transport with other settings over the same pool."""
+        return Transport(settings, self.pool, clock=self._clock, sleep=self._sleep, random=self._random)
+
+    async def send(self, request: Request) -> Response:
+        """Send a request until it succeeds or the policy gives up; raises public errors only."""
+        now = self._clock()
+        call = _Call(request, kind_of(request), now, now + self.settings.timeouts.deadline, now)
+        try:
+            return await self._attempt(call)
+        except EnvoyError as error:
+            failure = error
+        return await self._retry(call, failure)
+
+    async def _attempt(self, call: _Call) -> Response:
+        """Run one attempt; whatever happens, the permit goes back and the ledger gets its row."""
+        lane = self.pool.lane() or await self.pool.open(self._clock)
+        if not lane.gate.enter():
+            await self._queue(call, lane.gate)
+        call.sent = self._clock()
+        answer: aiohttp.ClientResponse | None = None
+        try:
+            async with self._request(lane, call) as answer:
+                body = Body(answer.headers.get("Content-Encoding"))
+                async for chunk in answer.content.iter_any():
+                    body.feed(chunk)
+            whole = body.end()
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError, EnvoyError) as error:
+            failure = translate(error, self.settings.base_url, self.pool.closed, answer)
+        else:
+            failure = judge(answer.status, answer.headers, whole)
+        finally:
+            lane.gate.leave(None if answer is None else answer.headers)
+        if failure is None:
+            call.note(self._clock(), answer.status)
+            return Response(answer.status, answer.headers, whole, call.ledger)
+        raise self._noted(call, lane.gate, failure)
+
+    def _request(self, lane: Lane, call: _Call) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        timeouts = self.settings.timeouts
+        left = max(0.001, call.deadline - call.sent)
+        return lane.session(call.kind).request(
+            call.request.method,
+            URL(self.settings.base_url + call.request.target, encoded=True),
+            data=call.request.body,
+            headers=self.settings.headers(body=call.request.body is not None),
+            timeout=aiohttp.ClientTimeout(
+                total=min(timeouts.attempt, left), sock_connect=timeouts.connect, ceil_threshold=3600
+            ),
+            allow_redirects=False,
+            raise_for_status=False,
+            auto_decompress=False,
+            middlewares=(SendOnce(),),
+        )
+
+    async def _queue(self, call: _Call, gate: Gate) -> None:
+        """Wait in line for a permit; only a patient call's deadline waits with it."""
+        patient = call.request.patient
+        try:
+            async with asyncio.timeout(None if patient else max(0.0, call.deadline - self._clock())):
+                await gate.wait()
+        except TimeoutError:
+            late = self._too_late(call, PoolTimeoutError("no free place in the pool") if gate.full else None)
+        else:
+            call.deadline += self._clock() - call.asked if patient else 0.0
+            return
+        raise late
+
+    def _noted(self, call: _Call, gate: Gate, failure: EnvoyError) -> EnvoyError:
+        """Write the failure into the ledger, and make everybody wait when it is a 429."""
+        call.note(self._clock(), failure.status, type(failure).__name__)
+        refused = isinstance(failure, RateLimitedError)
+        call.refusals += refused
+        call.failures += not is_quota_refusal(failure)
+        call.wait = backoff(self.settings.retry, failure, call.refusals if refused else call.failures, self._random)
+        call.last_error = failure
+        if refused:
+            gate.pause(call.wait)
+        return failure
+
+    async def _retry(self, call: _Call, failure: EnvoyError) -> Response:
+        """Let tenacity go on from the first failure; the policy decides, the gate waits for quota."""
+        first = [failure]
+
+        async def attempt() -> Response:
+            if first:
+                raise first.pop()
+            return await self._attempt(call)
+
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, EnvoyError) and self._again(call, error)),
+            wait=lambda _: 0.0 if is_quota_refusal(call.last_error) else call.wait,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return await retrying(attempt)
+        except EnvoyError as error:
+            last = error
+        raise at(self._final(call, last), call.request, call.ledger)
+
+    def _again(self, call: _Call, error: EnvoyError) -> bool:
+        return again(self.settings.retry, self._state(call, error))
+
+    def _state(self, call: _Call, error: EnvoyError) -> Failure:
+        left = call.deadline - self._clock()
+        return Failure(call.kind, error, call.failures, call.wait, left, call.request.patient)
+
+    def _final(self, call: _Call, error: EnvoyError) -> EnvoyError:
+        """Choose what the caller sees: the last error, that time ran out, or that the outcome is unknown."""
+        found = verdict(call.kind, error)
+        if found is Verdict.UNKNOWN:
+            return outcome_unknown(error)
+        out_of_time = found is Verdict.RETRY and call.failures < self.settings.retry.max_attempts
+        return self._too_late(call, error) if out_of_time and not is_quota_refusal(error) else error
+
+    def _too_late(self, call: _Call, last_error: EnvoyError | None) -> DeadlineExceededError:
+        late = DeadlineExceededError(f"not done within {self.settings.timeouts.deadline:g} s")
+        late.last_error = last_error or call.last_error
+        return late

@@ -1,0 +1,49 @@
+"""The body of an answer, collected within bounds.
+
+The rule: the transport inflates gzip itself, because aiohttp takes a gzip stream that breaks off for a
+whole one, and because a bomb must stop at the bound and not after it.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from ..errors import InvalidResponseError
+
+LARGEST = 16 * 1024 * 1024  # bytes of one body, inflated
+
+
+class Body:
+    """Collects the chunks of one body: `feed` each, then `end`."""
+
+    def __init__(self, encoding: str | None, largest: int = LARGEST) -> None:
+        coding = (encoding or "identity").strip().lower()
+        if coding not in {"", "identity", "gzip", "x-gzip"}:
+            msg = f"the answer's Content-Encoding is {coding[:40]!r}, and only gzip was offered"
+            raise InvalidResponseError(msg)
+        self._inflater = zlib.decompressobj(wbits=31) if coding.endswith("gzip") else None
+        self._largest = largest
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next chunk; raises `InvalidResponseError` when it does not inflate or is one too many."""
+        if self._inflater is not None:
+            try:
+                chunk = self._inflater.decompress(chunk, self._largest - self._size + 1)
+            except zlib.error:
+                msg = "the answer's gzip body is damaged"
+                raise InvalidResponseError(msg) from None
+        self._size += len(chunk)
+        if self._size > self._largest:
+            msg = f"the answer is larger than {self._largest} bytes"
+            raise InvalidResponseError(msg)
+        self._parts.append(chunk)
+
+    def end(self) -> bytes:
+        """Return the whole body; raises when the gzip stream broke off."""
+        if self._inflater is not None and self._parts and not self._inflater.eof:
+            broken = InvalidResponseError("the answer's gzip body broke off")
+            broken.cut = True
+            raise broken
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)

@@ -1,0 +1,91 @@
+"""Sessions: one lane per event loop, opened on first use and closed with its loop.
+
+The rule: a lane lives and dies with its loop. It keeps an async generator suspended, which the loop closes
+when it shuts down (`asyncio.run` does so), and the generator closes the lane's sockets; so one client works
+over several `asyncio.run` calls and leaves nothing behind. The gate's window belongs to the client and stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+import aiohttp
+
+from .._gate import Gate, Window
+from .._retry import Kind
+from ..errors import ClientClosedError, ConfigurationError
+
+_KEEP_ALIVE = 4.0  # seconds; below the 5 s after which common servers drop idle connections
+_IN_FLIGHT = 32
+
+
+class Lane:
+    """What one event loop uses: its sessions, and its line at the gate."""
+
+    def __init__(self, gate: Gate, given: aiohttp.ClientSession | None) -> None:
+        self.gate = gate
+        self.open = True
+        self._given = given
+        self._reads = given or _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE))
+        # a pooled connection gone stale loses a POST without telling, so unsafe operations never use one
+        self._fresh = given or _session(aiohttp.TCPConnector(limit=0, force_close=True))
+        self.keeper = self._keep()
+
+    def session(self, kind: Kind) -> aiohttp.ClientSession:
+        """Return the session that sends this kind of operation."""
+        return self._fresh if kind is Kind.UNSAFE else self._reads
+
+    async def _keep(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self.open = False
+            self.gate.close()
+            if self._given is None:
+                await self._reads.close()
+                await self._fresh.close()
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+class Pool:
+    """The lane of the running loop; shared by all views of a client."""
+
+    def __init__(self, given: aiohttp.ClientSession | None = None) -> None:
+        self.closed = False
+        self._given = given
+        self._window = Window(max_in_flight=_IN_FLIGHT)
+        self._lane: Lane | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def lane(self) -> Lane | None:
+        """Return the running loop's lane, or `None` when it is still to be opened."""
+        if self.closed:
+            msg = "the client was closed"
+            raise ClientClosedError(msg)
+        here = self._loop is asyncio.get_running_loop() and self._lane is not None and self._lane.open
+        return self._lane if here else None
+
+    async def open(self, clock: Callable[[], float]) -> Lane:
+        """Open a lane in the running loop; one whose loop has ended is left behind, closed."""
+        if self._loop is not None and self._loop.is_running() and self._loop is not asyncio.get_running_loop():
+            msg = "this client is in use in another running event loop; make one client per loop"
+            raise ConfigurationError(msg)
+        self._loop = asyncio.get_running_loop()
+        self._lane = Lane(Gate(self._window, clock), self._given)
+        await anext(self._lane.keeper)
+        return self._lane
+
+    def reopen(self) -> None:
+        """Let a closed client be used again."""
+        self.closed = False
+
+    async def close(self) -> None:
+        """Close the running loop's lane; calls under way end with an error. Does nothing the second time."""
+        self.closed = True
+        if self._lane is not None and self._loop is asyncio.get_running_loop():
+            await self._lane.keeper.aclose()
+        self._lane = None

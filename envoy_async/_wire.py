@@ -1,0 +1,189 @@
+"""Requests and responses as values.
+
+The rule: everything here is immutable, and nothing here knows a socket, a clock, or the client. What
+the caller got wrong ends in `BadInput`, before a byte is sent; `resources` turns it into the public error.
+The path template stays beside the quoted path: it names the operation in tables, logs, and errors.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from typing import Self
+from urllib.parse import quote
+
+import attrs
+
+_UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+# Prefixed ids: SEEN for both; the raw uuid is accepted too, since the reference declares `format: uuid`.
+_ID_SHAPES = {
+    "call_id": re.compile(f"(call_)?{_UUID}"),
+    "load_id": re.compile(f"(load_)?{_UUID}"),
+}
+
+
+class BadInput(ValueError):  # noqa: N818 - never leaves the package; the public name is InvalidRequestError
+    """Input refused before sending; `param` names the field."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """One API operation with its input filled in: what to send, not how."""
+
+    method: str
+    template: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = attrs.field(default=None, repr=False)
+    patient: bool = False  # waits for quota as long as it takes (listings)
+
+    @property
+    def target(self) -> str:
+        """The quoted path with its query string, to be appended to the base URL."""
+        if not self.query:
+            return self.path
+        return self.path + "?" + "&".join(f"{name}={value}" for name, value in self.query)
+
+    def at_page(self, number: int, size: int) -> Self:
+        """Return the same request for another page."""
+        kept = tuple(pair for pair in self.query if pair[0] not in {"page", "page_size"})
+        return attrs.evolve(self, query=(*kept, ("page", str(number)), ("page_size", str(size))))
+
+
+@attrs.frozen
+class Attempt:
+    """One row of the ledger of a call: when it started, how long it waited before, how it ended."""
+
+    started: float
+    """Seconds since the call began."""
+    waited: float
+    """Seconds spent waiting for quota, a free place, or a back-off before this attempt."""
+    status: int | None = None
+    """HTTP status of the answer, `None` when there was none."""
+    cause: str | None = None
+    """What went wrong, `None` for a success."""
+
+
+@attrs.frozen
+class Response:
+    """A whole answer: status, headers (case-insensitive), body bytes, and the attempts it took."""
+
+    status: int
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds the server asks to wait; `None` when it did not say so in a readable way."""
+        return parse_retry_after(self.headers.get("Retry-After"), self.headers.get("Date"))
+
+
+Send = Callable[[Request], Awaitable[Response]]
+
+
+def build(
+    method: str,
+    template: str,
+    *,
+    ids: Mapping[str, object] | None = None,
+    query: Mapping[str, object] | None = None,
+    body: bytes | None = None,
+    patient: bool = False,
+) -> Request:
+    """Build a request, or raise `BadInput` naming the field that cannot be sent."""
+    pairs = tuple((name, encode(name, value)) for name, value in (query or {}).items() if value is not None)
+    path = expand(template, ids or {})
+    return Request(method=method, template=template, path=path, query=pairs, body=body, patient=patient)
+
+
+def expand(template: str, ids: Mapping[str, object]) -> str:
+    """Fill the ids into the path template, each quoted as one path segment."""
+    return _PLACEHOLDER.sub(lambda match: _segment(match[1], ids[match[1]]), template)
+
+
+def _segment(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        msg = f"{name} must be a string, not {type(value).__name__}"
+        raise BadInput(msg, name)
+    shape = _ID_SHAPES.get(name)
+    if value in {"", ".", ".."} or (shape is not None and shape.fullmatch(value) is None):
+        msg = f"{name} has the wrong shape: expected {name.removesuffix('id')}<uuid> or <uuid>"
+        raise BadInput(msg, name)
+    return _quoted(name, value)
+
+
+def encode(name: str, value: object) -> str:
+    """Encode one query value: booleans as `true`/`false`, days and instants in ISO 8601."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return _quoted(name, value)
+        case int():
+            return str(value)
+        case float() if math.isfinite(value):
+            return repr(value)
+        case datetime():
+            return _quoted(name, instant(name, value))
+        case date():
+            return value.isoformat()
+        case _:
+            msg = f"{name} cannot be sent: {type(value).__name__} is not a number, string, boolean, or date"
+            raise BadInput(msg, name)
+
+
+def instant(name: str, value: datetime) -> str:
+    """Return the aware datetime in ISO 8601; a naive one is refused, since its zone would be a guess."""
+    if value.tzinfo is None:
+        msg = f"{name} is a naive datetime; give it a time zone"
+        raise BadInput(msg, name)
+    return value.isoformat()
+
+
+def _quoted(name: str, value: str) -> str:
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:
+        msg = f"{name} holds text that is not valid Unicode"
+        raise BadInput(msg, name) from None
+
+
+def header_value(name: str, value: str) -> str:
+    """Return *value* when it is safe in an HTTP header: printable ASCII, not empty, no line breaks."""
+    if not (value.isascii() and value.isprintable()) or value.strip() != value or not value:
+        msg = f"{name} cannot be a header value: only printable ASCII without surrounding blanks is sent"
+        raise BadInput(msg, name)
+    return value
+
+
+def parse_retry_after(value: str | None, now: str | None = None) -> float | None:
+    """Read `Retry-After`: seconds, or an HTTP date relative to the server's own `Date` header.
+
+    Anything else is ignored (`None`): negative, infinite, or not ASCII digits. A date in the past is 0.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,6})?", text):
+        return float(text)
+    until, since = _http_date(text), _http_date(now)
+    if until is None or since is None:
+        return None
+    return max(0.0, (until - since).total_seconds())
+
+
+def _http_date(value: str | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value or "")
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

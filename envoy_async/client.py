@@ -1,0 +1,168 @@
+"""The client: settings checked, one attribute per group of operations."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from ipaddress import ip_address
+from random import Random
+from typing import TYPE_CHECKING, Self
+
+import attrs
+from yarl import URL
+
+from . import __version__
+from ._credentials import ApiKey, BearerToken, Credentials
+from ._retry import RetryPolicy, Timeouts
+from ._transport import Pool, Settings, Transport
+from ._wire import BadInput, header_value
+from .errors import ConfigurationError, InvalidRequestError
+from .resources import Calls, Loads
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import aiohttp
+
+BASE_URL = "https://tryenvoy.ai/api/v1"
+
+
+class EnvoyClient:
+    """The Envoy AI API, for asyncio.
+
+    Nothing is opened before the first await. Use it with `async with`, or call `close()`; the same client may
+    be entered again, also under another `asyncio.run`. All its tasks share one quota gate.
+
+    Args:
+        credentials: an API key, an `ApiKey`, or a `BearerToken`; else `ENVOY_API_KEY`, else `ENVOY_BEARER_TOKEN`.
+        organization_id: sent as `X-Organization-ID`; else `ENVOY_ORGANIZATION_ID`.
+        base_url: what operation paths are appended to; else `ENVOY_BASE_URL`, else the vendor's.
+        retry: how often and how patiently a failed operation is sent again.
+        timeouts: how long things may take, in seconds.
+        session: an aiohttp session to send with; it is used and never closed. Its middlewares do not run.
+
+    Raises:
+        ConfigurationError: there is no key, or a setting cannot work.
+    """
+
+    def __init__(  # noqa: PLR0913 - the settings
+        self,
+        credentials: str | Credentials | None = None,
+        *,
+        organization_id: str | None = None,
+        base_url: str | None = None,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        known = _credentials(credentials, os.environ)
+        organization = organization_id or os.environ.get("ENVOY_ORGANIZATION_ID") or None
+        address = _base_url(base_url or os.environ.get("ENVOY_BASE_URL") or BASE_URL)
+        user_agent = f"envoy-async/{__version__}"
+        settings = Settings(address, known, _organization(organization), retry, timeouts, user_agent)
+        self._use(Transport(settings, Pool(session), clock=_loop_time, sleep=asyncio.sleep, random=Random()))  # noqa: S311 - jitter
+
+    def _use(self, transport: Transport) -> None:
+        self._transport = transport
+        self.calls = Calls(transport.send)
+        self.loads = Loads(transport.send)
+
+    def with_options(
+        self,
+        *,
+        organization_id: str | None = None,
+        deadline: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Self:
+        """Return a view with other settings: same connections, same quota gate. Closing either closes both.
+
+        Args:
+            organization_id: sent as `X-Organization-ID`.
+            deadline: seconds for a whole call, with its retries and waits.
+            retry: another retry policy.
+        """
+        old = self._transport.settings
+        settings = attrs.evolve(
+            old,
+            organization_id=old.organization_id if organization_id is None else _organization(organization_id),
+            timeouts=old.timeouts if deadline is None else attrs.evolve(old.timeouts, deadline=deadline),
+            retry=retry or old.retry,
+        )
+        view = object.__new__(type(self))
+        view._use(self._transport.view(settings))  # noqa: SLF001 - its own class
+        return view
+
+    async def __aenter__(self) -> Self:
+        self._transport.pool.closed = False
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; calls under way fail. Closing twice is harmless."""
+        await self._transport.pool.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._transport.settings.base_url!r})"
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _credentials(given: str | Credentials | None, environ: Mapping[str, str]) -> Credentials:
+    match given:
+        case ApiKey() | BearerToken():
+            found: Credentials = given
+        case None if environ.get("ENVOY_API_KEY"):
+            found = ApiKey(environ["ENVOY_API_KEY"])
+        case None if environ.get("ENVOY_BEARER_TOKEN"):
+            found = BearerToken(environ["ENVOY_BEARER_TOKEN"])
+        case str():
+            found = ApiKey(given)
+        case _:
+            msg = "no credentials: pass an API key to EnvoyClient, or set ENVOY_API_KEY or ENVOY_BEARER_TOKEN"
+            raise ConfigurationError(msg)
+    if not found.value.isascii() or not found.value.isprintable() or not found.value or " " in found.value:
+        msg = f"the {type(found).__name__} is empty, or holds blanks, line breaks, or other characters no key has"
+        raise ConfigurationError(msg)
+    return found
+
+
+def _organization(value: str | None) -> str | None:
+    try:
+        return None if value is None else header_value("organization_id", value)
+    except BadInput as bad:
+        refused = InvalidRequestError(str(bad))
+    refused.param = "organization_id"
+    raise refused
+
+
+def _base_url(text: str) -> str:
+    """Check and normalise the base URL: `https`, or `http` to this machine, and nothing but a path behind."""
+    try:
+        url = URL(text)
+        usable = url.scheme in {"https", "http"} and bool(url.host)
+    except ValueError:
+        usable = False
+    if not usable:
+        msg = "base_url must be an address like https://tryenvoy.ai/api/v1"
+        raise ConfigurationError(msg)
+    if url.scheme == "http" and not _is_loopback(url.host or ""):
+        msg = "base_url must use https: plain http is for loopback addresses only"
+        raise ConfigurationError(msg)
+    if url.raw_user is not None or url.raw_password is not None or "?" in text or "#" in text:
+        msg = "base_url must not hold user info, a query, or a fragment"
+        raise ConfigurationError(msg)
+    return str(url).rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -1,0 +1,241 @@
+"""Every error of the SDK. Catch `EnvoyError`; the leaves say what happened.
+
+::
+
+    EnvoyError
+    ├── ConfigurationError            bad settings; nothing sent
+    ├── InvalidRequestError           bad input caught before sending
+    ├── TransportError                no usable answer arrived
+    │   ├── ConnectError              no connection; nothing sent
+    │   ├── PoolTimeoutError          no free place in the client's own pool; nothing sent
+    │   ├── TlsError                  the certificate or handshake was refused; nothing sent
+    │   ├── ConnectionLostError       the connection broke after sending began
+    │   └── AttemptTimeoutError       one attempt took too long
+    ├── DeadlineExceededError         the whole call, retries and waits included, ran out of time
+    ├── OutcomeUnknownError           an unsafe operation may have run
+    ├── StatusError                   an answer of 400 or more
+    │   ├── ValidationError           validation_error (400, 422)
+    │   │   └── InvalidIdFormatError  invalid_id_format
+    │   ├── NotAuthenticatedError     401
+    │   ├── PermissionDeniedError     403
+    │   ├── NotFoundError             404
+    │   ├── AlreadyExistsError        409
+    │   ├── RateLimitedError          429
+    │   └── ServerError               5xx
+    ├── RedirectError                 any 3xx; redirects are never followed
+    ├── InvalidResponseError          not JSON, wrong shape, cut, or too large
+    ├── PaginationError               a listing cannot go on
+    └── ClientClosedError             the client was closed
+
+The rule: an error carries data, never a header or a body, and pickles whole. The class follows
+`error.code` first, then the status (error guide, seen).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._wire import Attempt, Request, Response
+
+_EXCERPT = 200  # characters of the server's own message that are kept when it is not the documented envelope
+
+
+class EnvoyError(Exception):
+    """Root of every error the SDK raises. Attributes that do not apply to an error are `None`."""
+
+    status: int | None = None
+    """HTTP status of the answer."""
+    code: str | None = None
+    """`error.code` of the answer."""
+    param: str | None = None
+    """The offending field, dotted with bracketed indexes."""
+    request_id: str | None = None
+    """`X-Request-ID` of the answer (inferred: no page names such a header)."""
+    retry_after: float | None = None
+    """Seconds the server asked to wait."""
+    method: str | None = None
+    """HTTP method of the call."""
+    route: str | None = None
+    """Path template of the call, such as `/calls/{call_id}`."""
+    attempts: tuple[Attempt, ...] = ()
+    """The ledger: one row per attempt."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        where = f"{self.method} {self.route}: " if self.method else ""
+        tries = f" (after {len(self.attempts)} attempts)" if len(self.attempts) > 1 else ""
+        return f"{where}{self.message}{tries}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the class, the message, and the attributes, whatever the leaf's own signature is."""
+        return _rebuild, (type(self), self.message, self.__dict__)
+
+
+def _rebuild(cls: type[EnvoyError], message: str, state: dict[str, object]) -> EnvoyError:
+    error = cls.__new__(cls, message)
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(EnvoyError):
+    """The settings cannot work; nothing was sent. The message names the setting to change."""
+
+
+class InvalidRequestError(EnvoyError):
+    """The input was refused before anything was sent; `param` names the field."""
+
+
+class TransportError(EnvoyError):
+    """No usable answer arrived."""
+
+
+class ConnectError(TransportError):
+    """No connection could be made, so nothing was sent. The message names host and port."""
+
+
+class PoolTimeoutError(TransportError):
+    """No place in the client's own pool became free in time; nothing was sent."""
+
+
+class TlsError(TransportError):
+    """The server's certificate or handshake was refused; nothing was sent."""
+
+
+class ConnectionLostError(TransportError):
+    """The connection broke after sending began: the operation may have run."""
+
+
+class AttemptTimeoutError(TransportError):
+    """One attempt took longer than `Timeouts.attempt`: the operation may have run."""
+
+
+class DeadlineExceededError(EnvoyError):
+    """The whole call ran out of time, waits and retries included; `last_error` is what came last."""
+
+    last_error: EnvoyError | None = None
+
+
+class OutcomeUnknownError(EnvoyError):
+    """An operation that must not run twice may have run: look before you try again.
+
+    `last_error` says what went wrong. It is raised instead of a retry for operations such as placing a call.
+    """
+
+    last_error: EnvoyError | None = None
+
+
+class StatusError(EnvoyError):
+    """The server answered with a status of 400 or more."""
+
+
+class ValidationError(StatusError):
+    """The server refused the input (400, 422); `param` names the field."""
+
+
+class InvalidIdFormatError(ValidationError):
+    """The server refused the form of an id, such as a wrong prefix (400)."""
+
+
+class NotAuthenticatedError(StatusError):
+    """The credentials are missing, wrong, or expired (401)."""
+
+
+class PermissionDeniedError(StatusError):
+    """The credentials do not allow this (403)."""
+
+
+class NotFoundError(StatusError):
+    """There is no such record (404)."""
+
+
+class AlreadyExistsError(StatusError):
+    """There is such a record already (409)."""
+
+
+class RateLimitedError(StatusError):
+    """The quota is used up (429); `retry_after` says for how many seconds."""
+
+
+class ServerError(StatusError):
+    """The server failed (5xx)."""
+
+
+class RedirectError(EnvoyError):
+    """The server answered with a redirect, which is never followed; the message names its host."""
+
+
+class InvalidResponseError(EnvoyError):
+    """The answer is not what the API promises: not JSON, wrong shape (with JSON path), cut, or too large."""
+
+    cut: bool = False
+    """Whether the body broke off before its end."""
+
+
+class PaginationError(EnvoyError):
+    """A listing cannot go on."""
+
+
+class ClientClosedError(EnvoyError):
+    """The client was closed; enter it again with `async with`, or make a new one."""
+
+
+_BY_CODE: dict[str, type[StatusError]] = {
+    "validation_error": ValidationError,
+    "invalid_id_format": InvalidIdFormatError,
+    "not_authenticated": NotAuthenticatedError,
+    "insufficient_permissions": PermissionDeniedError,
+    "not_found": NotFoundError,
+    "already_exists": AlreadyExistsError,
+    "rate_limit_exceeded": RateLimitedError,
+    "internal_error": ServerError,
+}
+_BY_STATUS: dict[int, type[StatusError]] = {
+    400: ValidationError,
+    401: NotAuthenticatedError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: AlreadyExistsError,
+    422: ValidationError,
+    429: RateLimitedError,
+}
+
+
+def status_error(response: Response) -> StatusError:
+    """Build the error for an answer of 400 or more, whatever its body looks like."""
+    code, message, param = _envelope(response.body)
+    fallback = ServerError if response.status >= 500 else StatusError  # noqa: PLR2004 - 5xx
+    cls = _BY_CODE.get(code or "") or _BY_STATUS.get(response.status, fallback)
+    error = cls(message or f"the server answered {response.status}")
+    error.status, error.code, error.param = response.status, code, param
+    error.request_id = response.headers.get("X-Request-ID")
+    error.retry_after = response.retry_after
+    return error
+
+
+def _envelope(body: bytes) -> tuple[str | None, str | None, str | None]:
+    """Read code, message, and param; a body of another shape gives an excerpt as the message."""
+    try:
+        found = json.loads(body)["error"]
+        code, message, param = found["code"], found["message"], found.get("param")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        text = " ".join(body[: 4 * _EXCERPT].decode("utf-8", "replace").split())[:_EXCERPT]
+        return None, text or None, None
+    return _text(code), _text(message), _text(param)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def at(error: EnvoyError, request: Request, attempts: tuple[Attempt, ...] = ()) -> EnvoyError:
+    """Return *error* with the operation it belongs to and its ledger filled in."""
+    error.method, error.route, error.attempts = request.method, request.template, attempts
+    return error

@@ -1,0 +1,57 @@
+"""What every model is made of: open enums, aware timestamps, and the mark for "left out".
+
+The rule: models are frozen, slotted attrs classes whose field names equal the JSON keys, without attrs
+converters, so that msgspec (fast) and cattrs (tolerant) read them alike.
+"""
+
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Literal, Self
+
+import msgspec
+
+Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A datetime that always carries its zone; an answer with a zoneless one is invalid."""
+
+
+class OpenEnum(str, Enum):
+    """A string enum that keeps values it does not know.
+
+    The stored documentation collapses the lists of allowed values, so only values met in it are members.
+    Any other value becomes a member of the same type with `is_known` false; it compares equal to its text.
+    """
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the value was known when this version was released."""
+        return self.value in type(self)._value2member_map_
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        member = str.__new__(cls, value)
+        member._name_ = value
+        member._value_ = value
+        return member
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    __hash__ = str.__hash__  # Enum hashes the name; a member must be found where its text is found
+
+
+class Unset(Enum):
+    """The type of `UNSET`."""
+
+    UNSET = "UNSET"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET = Unset.UNSET
+"""Leave a field out of a request; `None` sends null."""

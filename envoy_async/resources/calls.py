@@ -1,0 +1,115 @@
+"""Calls: phone calls placed and taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+from .._paging import Pages
+from ..errors import InvalidRequestError
+from ..models import Call, CallRecording, EndCallResult
+from ._base import Resource
+
+
+class Calls(Resource):
+    """The calls of the organization."""
+
+    async def create(self, *, extra: Mapping[str, object] | None = None) -> Call:
+        """Place a phone call. Unsafe: never sent again once it may have run.
+
+        Source: `POST /calls` (inferred: only the title and the method are known, so the body is yours).
+
+        Args:
+            extra: the fields of the request body.
+
+        Raises:
+            OutcomeUnknownError: the call may have been placed.
+        """
+        return await self._call(Call, "POST", "/calls", body={}, extra=extra)
+
+    def list(  # noqa: PLR0913 - the filters of the operation
+        self,
+        *,
+        status: str | None = None,
+        time_period: str | None = None,
+        start_date: date | None = None,
+        end_date: date | None = None,
+        search: str | None = None,
+        order_by: str | None = None,
+        order_desc: bool | None = None,
+        page: int = 1,
+        page_size: int = 100,
+        limit: int | None = None,
+    ) -> Pages[Call]:
+        """List calls, newest first unless ordered otherwise. Source: `GET /calls` (seen).
+
+        Args:
+            status: keep calls in this status.
+            time_period: a named period; `custom` is the only name known, and is meant when days are given.
+            start_date: first day; goes with `end_date`. The zone the server counts days in is not known.
+            end_date: last day; goes with `start_date`.
+            search: matches phone number, workflow, or load.
+            order_by: field to sort on; the server's default is `created_at`.
+            order_desc: whether to sort downwards; the server's default is true.
+            page: page to begin with, counted from 1.
+            page_size: records per request, 1 to 100.
+            limit: most records to deliver; `None` for all.
+        """
+        if (start_date is None) != (end_date is None):
+            missing = InvalidRequestError("start_date and end_date go together: give both or neither")
+            missing.param = "end_date" if end_date is None else "start_date"
+            raise missing
+        query = {
+            "status": status,
+            "time_period": time_period or ("custom" if start_date else None),
+            "start_date": _day("start_date", start_date),
+            "end_date": _day("end_date", end_date),
+            "search": search,
+            "order_by": order_by,
+            "order_desc": order_desc,
+        }
+        newest_first = order_by in {None, "created_at"} and order_desc in {None, True}
+        return self._pages(
+            Call,
+            "/calls",
+            query=query,
+            page=page,
+            page_size=page_size,
+            limit=limit,
+            immutable_order=newest_first and status is None and search is None,
+        )
+
+    async def get(self, call_id: str) -> Call:
+        """Return one call. Source: `GET /calls/{call_id}` (seen)."""
+        return await self._call(Call, "GET", "/calls/{call_id}", ids={"call_id": call_id})
+
+    async def join(self, call_id: str, *, extra: Mapping[str, object] | None = None) -> dict[str, object]:
+        """Join a call. Unsafe: never sent again once it may have run.
+
+        Source: `POST /calls/{call_id}/join` (inferred: path, body, and answer are assumed).
+
+        Args:
+            call_id: the call.
+            extra: the fields of the request body; without them no body is sent.
+
+        Raises:
+            OutcomeUnknownError: the call may have been joined.
+        """
+        answer = dict[str, object]
+        return await self._call(answer, "POST", "/calls/{call_id}/join", ids={"call_id": call_id}, body=extra)
+
+    async def end(self, call_id: str) -> EndCallResult:
+        """End a live or scheduled call; harmless when it has ended. Source: `POST /calls/{call_id}/end` (seen)."""
+        return await self._call(EndCallResult, "POST", "/calls/{call_id}/end", ids={"call_id": call_id})
+
+    async def recording(self, call_id: str) -> CallRecording:
+        """Return where to play the recording; the address expires. Source: `GET /calls/{call_id}/recording` (seen)."""
+        return await self._call(CallRecording, "GET", "/calls/{call_id}/recording", ids={"call_id": call_id})
+
+
+def _day(name: str, value: date | None) -> date | None:
+    if value is None or type(value) is date:
+        return value
+    refused = InvalidRequestError(f"{name} must be a datetime.date (a day), not {type(value).__name__}")
+    refused.param = name
+    raise refused
