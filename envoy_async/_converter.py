@@ -13,13 +13,13 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from enum import Enum
-from functools import cache
+from functools import cache, partial
+from types import GenericAlias
 from typing import Any, Generic, NoReturn, TypeVar, cast, get_args, get_origin
 
 import attrs
 import cattrs
 import msgspec
-from cattrs.gen import make_dict_unstructure_fn, override
 
 from ._wire import BadInput, instant
 from .errors import InvalidResponseError
@@ -65,7 +65,7 @@ def unstructure(value: object) -> object:
     Raises:
         BadInput: a value JSON cannot hold, such as NaN or a naive datetime, with its path.
     """
-    return _plain(_converter().unstructure(value), "$")
+    return _plain(value, "$")
 
 
 def encode(value: object) -> bytes:
@@ -84,23 +84,21 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(leaf, _strictly(leaf))
     converter.register_structure_hook(str, _string)
     converter.register_structure_hook(float, _float)
-    converter.register_structure_hook_func(lambda t: t is datetime or t is Timestamp, _timestamp)
+    converter.register_structure_hook_func(lambda t: t is Timestamp, _timestamp)
     converter.register_structure_hook_func(lambda t: t is object, lambda value, _: value)
-    converter.register_structure_hook_factory(_is_tuple, lambda t: _array(converter, t))
-    converter.register_structure_hook_factory(lambda t: get_origin(t) is _Json, lambda t: _whole(converter, t))
-    converter.register_structure_hook_factory(lambda t: get_origin(t) is Page, lambda t: _page(converter, t))
-    converter.register_unstructure_hook_factory(attrs.has, lambda t: _without_unset(converter, t))
+    for origin, reader in ((tuple, _array), (_Json, _whole), (Page, _page)):
+        converter.register_structure_hook_factory(_made_from(origin), partial(reader, converter))
     return converter
 
 
-class _Expected(TypeError):
+class _ExpectedError(TypeError):
     """What stood in the way of a wrong value: the expectation, never the value."""
 
 
 def _strictly(leaf: type) -> Callable[[object, object], object]:
     def hook(value: object, _: object) -> object:
         if type(value) is not leaf:
-            raise _Expected(leaf.__name__)
+            raise _ExpectedError(leaf.__name__)
         return value
 
     return hook
@@ -108,35 +106,35 @@ def _strictly(leaf: type) -> Callable[[object, object], object]:
 
 def _string(value: object, type_: type[str]) -> str:
     if not isinstance(value, str):
-        raise _Expected(_TEXT)
+        raise _ExpectedError(_TEXT)
     return value if type_ is str else type_(value)  # cattrs sends the string enums here as well
 
 
 def _float(value: object, _: object) -> float:
     if type(value) not in {int, float}:
-        raise _Expected(_NUMBER)
+        raise _ExpectedError(_NUMBER)
     return float(cast("float", value))
 
 
 def _timestamp(value: object, _: object) -> datetime:
     try:
-        return cast("datetime", msgspec.convert(value, Timestamp))
+        return msgspec.convert(value, Timestamp)
     except msgspec.ValidationError:
-        raise _Expected(_INSTANT) from None
+        raise _ExpectedError(_INSTANT) from None
 
 
-def _is_tuple(type_: object) -> bool:
-    return get_origin(type_) is tuple
+def _made_from(origin: object) -> Callable[[object], bool]:
+    return lambda type_: get_origin(type_) is origin
 
 
 def _array(converter: cattrs.Converter, type_: object) -> Callable[[object, object], tuple[object, ...]]:
     """Read a JSON array; cattrs alone would take any iterable, a string among them."""
-    items = list[get_args(type_)[0]]  # type: ignore[misc]
+    items = GenericAlias(list, get_args(type_)[:1])
 
     def hook(value: object, _: object) -> tuple[object, ...]:
         if not isinstance(value, list):
-            raise _Expected(_ARRAY)
-        return tuple(converter.structure(value, items))
+            raise _ExpectedError(_ARRAY)
+        return tuple(cast("list[object]", converter.structure(value, cast("type", items))))
 
     return hook
 
@@ -200,12 +198,12 @@ def _slowly(converter: cattrs.Converter, body: bytes, target: Any) -> object:
     except RecursionError:
         _invalid("JSON nested too deeply")
     except ValueError:  # JSON and Unicode errors alike; their texts quote the body, so they are dropped
-        _invalid(f"not JSON ({len(body)} bytes)")
+        _invalid("HTML, not JSON" if body.lstrip()[:1] == b"<" else f"not JSON ({len(body)} bytes)")
     try:
         return converter.structure(value, target)
     except (cattrs.BaseValidationError, ValueError, TypeError, AttributeError) as error:
-        doubts = cattrs.transform_error(error, format_exception=_reason)
-    _invalid("; ".join(doubts[:_DOUBTS]))
+        doubts = "; ".join(cattrs.transform_error(error, format_exception=_reason)[:_DOUBTS])
+    return _invalid(doubts)
 
 
 def _invalid(message: str) -> NoReturn:
@@ -214,9 +212,11 @@ def _invalid(message: str) -> NoReturn:
 
 def _reason(error: BaseException, type_: type | None) -> str:
     """Say what was expected and never what was found: values may be personal data."""
-    if isinstance(error, _Expected):
+    if isinstance(error, _ExpectedError):
         return f"expected {error}"
-    return "required field missing" if isinstance(error, KeyError) else f"expected {getattr(type_, '__name__', 'object')}"
+    return (
+        "required field missing" if isinstance(error, KeyError) else f"expected {getattr(type_, '__name__', 'object')}"
+    )
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -234,40 +234,35 @@ def _short_int(text: str) -> int:
     return int(text)  # raises ValueError beyond Python's own limit of digits
 
 
-def _without_unset(converter: cattrs.Converter, type_: type) -> Callable[[object], object]:
-    left_out = {field.name: override(omit_if_default=True) for field in attrs.fields(type_) if field.default is UNSET}
-    return make_dict_unstructure_fn(type_, converter, **left_out)
-
-
 def _plain(value: object, path: str) -> object:
-    match value:
-        case None | bool() | int():
-            return value
-        case Enum():
-            return value.value
-        case str():
-            return value
-        case float():
-            if math.isfinite(value):
-                return value
-        case datetime():
-            return instant(path, value)
-        case date():
-            return value.isoformat()
-        case Mapping():
-            return {_key(key, path): _plain(item, f"{path}.{key}") for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item, f"{path}[{i}]") for i, item in enumerate(value)]
-        case _ if attrs.has(type(value)):
-            return _plain(_converter().unstructure(value), path)
-        case _:
-            pass
-    msg = f"{path} cannot be sent as JSON: {type(value).__name__}"
-    raise BadInput(msg, path.removeprefix("$."))
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[object, object]", value).items()
+        return {_key(key, path): _plain(item, f"{path}.{key}") for key, item in pairs}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{path}[{i}]") for i, item in enumerate(cast("list[object]", value))]
+    if attrs.has(type(value)):
+        fields = {
+            name: getattr(value, name) for name in attrs.fields_dict(cast("type[attrs.AttrsInstance]", type(value)))
+        }
+        return {name: _plain(item, f"{path}.{name}") for name, item in fields.items() if item is not UNSET}
+    return _leaf(value, path)
 
 
 def _key(key: object, path: str) -> str:
     if isinstance(key, str):
-        return str(key)
+        return key
     msg = f"{path} has a key that is not a string"
+    raise BadInput(msg, path.removeprefix("$."))
+
+
+def _leaf(value: object, path: str) -> object:
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, datetime):
+        return instant(path.removeprefix("$."), value)
+    if isinstance(value, date):
+        return value.isoformat()
+    msg = f"{path} cannot be sent as JSON: {type(value).__name__}"
     raise BadInput(msg, path.removeprefix("$."))

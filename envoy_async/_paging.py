@@ -178,6 +178,7 @@ class Pages(Generic[T]):
         self._send, self._request, self._read = send, request, read
         self._position = position
         self._steps: AsyncGenerator[Page[T], None] | None = None
+        self._waiting = False
         self._items: tuple[T, ...] = ()
         self._taken = 0
 
@@ -193,9 +194,10 @@ class Pages(Generic[T]):
     async def __anext__(self) -> T:
         while self._taken == len(self._items):
             steps = self._steps = self._steps or self.by_page()
-            if steps.ag_running:
+            if self._waiting:
                 msg = "two tasks take from the same listing; give each its own"
                 raise PaginationError(msg)
+            self._waiting = True
             try:
                 page = await anext(steps)
             except StopAsyncIteration:
@@ -207,6 +209,8 @@ class Pages(Generic[T]):
                 raise
             else:
                 self._items, self._taken = page.items, 0
+            finally:
+                self._waiting = False
         self._taken += 1
         return self._items[self._taken - 1]
 

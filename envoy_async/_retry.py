@@ -74,6 +74,12 @@ def _positive(_: object, field: attrs.Attribute[float], value: float) -> None:
         raise ConfigurationError(msg)
 
 
+def _at_least_one(_: object, field: attrs.Attribute[int], value: int) -> None:
+    if value < 1:
+        msg = f"{field.name} must be at least 1, not {value!r}"
+        raise ConfigurationError(msg)
+
+
 @attrs.frozen(kw_only=True)
 class Timeouts:
     """How long things may take, in seconds.
@@ -100,16 +106,10 @@ class RetryPolicy:
         max_retry_after: longest `Retry-After` in seconds that is waited for; listings wait for any.
     """
 
-    max_attempts: int = attrs.field(default=4)
+    max_attempts: int = attrs.field(default=4, validator=_at_least_one)
     base: float = attrs.field(default=0.5, validator=_positive)
     cap: float = attrs.field(default=20.0, validator=_positive)
     max_retry_after: float = attrs.field(default=120.0, validator=_positive)
-
-    @max_attempts.validator
-    def _at_least_one(self, _: object, value: int) -> None:
-        if value < 1:
-            msg = f"max_attempts must be at least 1, not {value!r}"
-            raise ConfigurationError(msg)
 
 
 class Verdict(Enum):

@@ -46,7 +46,7 @@ class EnvoyClient:
         ConfigurationError: there is no key, or a setting cannot work.
     """
 
-    def __init__(  # noqa: PLR0913 - the settings
+    def __init__(
         self,
         credentials: str | Credentials | None = None,
         *,
@@ -90,7 +90,7 @@ class EnvoyClient:
             retry=retry or old.retry,
         )
         view = object.__new__(type(self))
-        view._use(self._transport.view(settings))  # noqa: SLF001 - its own class
+        view._use(self._transport.view(settings))
         return view
 
     async def __aenter__(self) -> Self:
@@ -146,13 +146,12 @@ def _base_url(text: str) -> str:
     """Check and normalise the base URL: `https`, or `http` to this machine, and nothing but a path behind."""
     try:
         url = URL(text)
-        usable = url.scheme in {"https", "http"} and bool(url.host)
     except ValueError:
-        usable = False
-    if not usable:
-        msg = "base_url must be an address like https://tryenvoy.ai/api/v1"
+        url = URL()
+    if url.scheme not in {"https", "http"} or not url.host:
+        msg = f"base_url must be an address like {BASE_URL}"
         raise ConfigurationError(msg)
-    if url.scheme == "http" and not _is_loopback(url.host or ""):
+    if url.scheme == "http" and not _is_loopback(url.host):
         msg = "base_url must use https: plain http is for loopback addresses only"
         raise ConfigurationError(msg)
     if url.raw_user is not None or url.raw_password is not None or "?" in text or "#" in text:

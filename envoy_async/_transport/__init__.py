@@ -134,17 +134,15 @@ class Transport:
                 body = Body(answer.headers.get("Content-Encoding"))
                 async for chunk in answer.content.iter_any():
                     body.feed(chunk)
-            whole = body.end()
+            outcome = judge(Response(answer.status, answer.headers, body.end()))
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError, EnvoyError) as error:
-            failure = translate(error, self.settings.base_url, self.pool.closed, answer)
-        else:
-            failure = judge(answer.status, answer.headers, whole)
+            outcome = translate(error, answer, URL(self.settings.base_url), closed=self.pool.closed)
         finally:
             lane.gate.leave(None if answer is None else answer.headers)
-        if failure is None:
-            call.note(self._clock(), answer.status)
-            return Response(answer.status, answer.headers, whole, call.ledger)
-        raise self._noted(call, lane.gate, failure)
+        if isinstance(outcome, EnvoyError):
+            raise self._noted(call, lane.gate, outcome)
+        call.note(self._clock(), outcome.status)
+        return Response(outcome.status, outcome.headers, outcome.body, call.ledger)
 
     def _request(self, lane: Lane, call: _Call) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         timeouts = self.settings.timeouts

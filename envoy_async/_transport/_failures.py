@@ -6,8 +6,6 @@ early). What aiohttp says is not quoted, because its errors hold the request's h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import aiohttp
 from yarl import URL
 
@@ -49,19 +47,20 @@ class SendOnce:
             raise
 
 
-def judge(status: int, headers: Mapping[str, str], body: bytes) -> EnvoyError | None:
-    """Return the error a whole answer stands for, or `None` for a success."""
-    match status // 100:
+def judge(response: Response) -> Response | EnvoyError:
+    """Return a success as it is, and for any other answer the error it stands for."""
+    match response.status // 100:
         case 2:
-            return None
+            return response
         case 3:
-            refused = RedirectError(f"the server redirects to {_host(headers.get('Location'))}; this is never followed")
-            refused.status = status
-            return refused
+            host = _host(response.headers.get("Location"))
+            error: EnvoyError = RedirectError(f"the server redirects to {host}, which is never followed")
         case 0 | 1:
-            return InvalidResponseError(f"the server answered with status {status}")
+            error = InvalidResponseError("the server answered with a status that is no answer")
         case _:
-            return status_error(Response(status, headers, body))
+            return status_error(response)
+    error.status = response.status
+    return error
 
 
 def _host(location: str | None) -> str:
@@ -71,44 +70,43 @@ def _host(location: str | None) -> str:
         return "an unreadable place"
 
 
-def translate(
-    error: Exception, base_url: str, closed: bool, answer: aiohttp.ClientResponse | None
-) -> EnvoyError:
-    """Return the public error for what an attempt raised; *answer* is set once a status had arrived."""
-    if answer is not None and answer.status >= 400:  # noqa: PLR2004 - refused already, whatever its body was
+def translate(error: Exception, answer: aiohttp.ClientResponse | None, url: URL, *, closed: bool) -> EnvoyError:
+    """Return the public error for what an attempt raised; *answer* is there once a status had arrived."""
+    if answer is None:
+        place = f"{url.host}:{url.port}"
+        return _unanswered(error, place, closed=closed)
+    if answer.status >= 400:  # noqa: PLR2004 - refused already, whatever its body was
         return status_error(Response(answer.status, answer.headers, b""))
-    found = _translated(error, URL(base_url), closed, answer is not None)
-    found.status = None if answer is None else answer.status
+    found = error if isinstance(error, EnvoyError) else InvalidResponseError("the answer broke off")
+    if isinstance(error, TimeoutError):
+        found = AttemptTimeoutError("the answer did not end in time")
+    elif found is not error and isinstance(found, InvalidResponseError):
+        found.cut = True
+    found.status = answer.status
     return found
 
 
-def _translated(error: Exception, url: URL, closed: bool, begun: bool) -> EnvoyError:
-    place = f"{url.host}:{url.port}"
+def _unanswered(error: Exception, place: str, *, closed: bool) -> EnvoyError:
     match error:
         case EnvoyError():
-            return error
+            found: EnvoyError = error
         case RuntimeError() if closed:
-            return ClientClosedError("the client was closed")
+            found = ClientClosedError("the client was closed")
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ServerFingerprintMismatch():
-            return TlsError(f"the certificate of {place} was refused")
+            found = TlsError(f"the certificate of {place} was refused")
         case aiohttp.ClientConnectorSSLError():
-            return TlsError(f"no TLS connection to {place}")
+            found = TlsError(f"no TLS connection to {place}")
         case aiohttp.ConnectionTimeoutError():
-            return ConnectError(f"could not connect to {place} in time")
+            found = ConnectError(f"could not connect to {place} in time")
         case aiohttp.ClientConnectorError():
             reason = error.os_error.strerror or type(error.os_error).__name__
-            return ConnectError(f"could not connect to {place}: {reason}")
+            found = ConnectError(f"could not connect to {place}: {reason}")
         case TimeoutError():
-            return AttemptTimeoutError(f"no whole answer from {place} in time")
+            found = AttemptTimeoutError(f"no answer from {place} in time")
         case aiohttp.ClientResponseError():
-            return InvalidResponseError(f"{place} did not answer in HTTP")
+            found = InvalidResponseError(f"{place} did not answer in HTTP")
         case aiohttp.ClientError() | OSError():
-            return _cut() if begun else ConnectionLostError(f"{place} closed the connection without an answer")
+            found = ConnectionLostError(f"{place} closed the connection without an answer")
         case _:
-            return InvalidRequestError(f"the request cannot be sent: {type(error).__name__}")
-
-
-def _cut() -> InvalidResponseError:
-    cut = InvalidResponseError("the answer broke off")
-    cut.cut = True
-    return cut
+            found = InvalidRequestError(f"the request cannot be sent: {type(error).__name__}")
+    return found

@@ -5,7 +5,7 @@ converters, so that msgspec (fast) and cattrs (tolerant) read them alike.
 """
 
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Annotated, Literal, Self
 
 import msgspec
@@ -14,7 +14,7 @@ Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 """A datetime that always carries its zone; an answer with a zoneless one is invalid."""
 
 
-class OpenEnum(str, Enum):
+class OpenEnum(StrEnum):
     """A string enum that keeps values it does not know.
 
     The stored documentation collapses the lists of allowed values, so only values met in it are members.
@@ -34,9 +34,6 @@ class OpenEnum(str, Enum):
         member._name_ = value
         member._value_ = value
         return member
-
-    def __str__(self) -> str:
-        return str(self.value)
 
     __hash__ = str.__hash__  # Enum hashes the name; a member must be found where its text is found
 

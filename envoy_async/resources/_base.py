@@ -7,18 +7,19 @@ unsafe operation whose answer cannot be read becomes `OutcomeUnknownError`, sinc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from .._converter import encode, structure, unstructure
 from .._paging import Pages, Position, Record
 from .._retry import Kind, kind_of, outcome_unknown
 from .._wire import BadInput, Request, Response, Send, build
 from ..errors import InvalidRequestError, InvalidResponseError, at
-from ..models import Page, Unset
+from ..models import Page
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 _LARGEST_PAGE = 100  # pagination guide (seen)
+_LARGEST = 2**53
 
 
 class Resource:
@@ -27,7 +28,7 @@ class Resource:
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    async def _call(  # noqa: PLR0913 - the parts of one operation, each named at the call
+    async def _call(
         self,
         answer: type[T],
         method: str,
@@ -42,7 +43,7 @@ class Resource:
         response = await self._send(request)
         return _read(request, response, answer)
 
-    def _pages(  # noqa: PLR0913 - as above
+    def _pages(
         self,
         item: type[R],
         template: str,
@@ -55,16 +56,17 @@ class Resource:
         immutable_order: bool = False,
     ) -> Pages[R]:
         """Build a listing; nothing is sent yet."""
-        _check("page", page, 1, None)
+        _check("page", page, 1, _LARGEST)
         _check("page_size", page_size, 1, _LARGEST_PAGE)
-        _check("limit", limit, 1, None)
+        if limit is not None:
+            _check("limit", limit, 1, _LARGEST)
         size = page_size if limit is None or page > 1 else min(page_size, limit)
         request = _request("GET", template, ids=ids, query=query, patient=True)
         position: Position[R] = Position(page=page, size=size, limit=limit, immutable_order=immutable_order)
         return Pages(self._send, request, lambda response: _read(request, response, Page[item]), position)  # type: ignore[valid-type]
 
 
-def _request(  # noqa: PLR0913 - the parts of a request
+def _request(
     method: str,
     template: str,
     *,
@@ -96,17 +98,14 @@ def _merged(body: object, extra: Mapping[str, object] | None) -> object:
     """Put the fields the SDK does not know beside those it does; the caller's win."""
     if extra is None:
         return body
-    known = unstructure(body) if body is not None else {}
+    known = cast("dict[str, object]", unstructure(body))
     return {**known, **extra}
 
 
-def _check(name: str, value: object, least: int, most: int | None) -> None:
+def _check(name: str, value: int, least: int, most: int) -> None:
     """Refuse a number the API would refuse, before anything is sent."""
-    fits = isinstance(value, int) and not isinstance(value, bool)
-    if value is None and name == "limit":
+    if type(value) is int and least <= value <= most:
         return
-    if not fits or value < least or (most is not None and value > most):
-        upper = "" if most is None else f" and at most {most}"
-        refused = InvalidRequestError(f"{name} must be a whole number of at least {least}{upper}, not {value!r}")
-        refused.param = name
-        raise refused
+    refused = InvalidRequestError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+    refused.param = name
+    raise refused

@@ -27,7 +27,7 @@ class Calls(Resource):
         """
         return await self._call(Call, "POST", "/calls", body={}, extra=extra)
 
-    def list(  # noqa: PLR0913 - the filters of the operation
+    def list(
         self,
         *,
         status: str | None = None,
