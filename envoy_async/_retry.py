@@ -148,7 +148,7 @@ def is_quota_refusal(error: EnvoyError | None) -> bool:
     return isinstance(error, RateLimitedError) and error.code == "rate_limit_exceeded"
 
 
-def backoff(policy: RetryPolicy, error: EnvoyError, failures: int, random: Random) -> float:
+def backoff(policy: RetryPolicy, error: EnvoyError, failures: int, rng: Random) -> float:
     """Seconds to wait after the given number of failures (from 1).
 
     Full jitter, `U(0, min(cap, base · 2^(failures - 1)))`; what the server asked for is a floor with
@@ -156,8 +156,8 @@ def backoff(policy: RetryPolicy, error: EnvoyError, failures: int, random: Rando
     """
     asked = error.retry_after
     if asked is not None:
-        return asked + random.uniform(0, min(0.5, max(0.05, 0.1 * asked)))
-    return random.uniform(0, min(policy.cap, policy.base * 2 ** min(failures - 1, 30)))
+        return asked + rng.uniform(0, min(0.5, max(0.05, 0.1 * asked)))
+    return rng.uniform(0, min(policy.cap, policy.base * 2 ** min(failures - 1, 30)))
 
 
 @attrs.frozen

@@ -55,28 +55,18 @@ class Calls(Resource):
             page_size: records per request, 1 to 100.
             limit: most records to deliver; `None` for all.
         """
-        if (start_date is None) != (end_date is None):
-            missing = InvalidRequestError("start_date and end_date go together: give both or neither")
-            missing.param = "end_date" if end_date is None else "start_date"
-            raise missing
         query = {
             "status": status,
             "time_period": time_period or ("custom" if start_date else None),
-            "start_date": _day("start_date", start_date),
-            "end_date": _day("end_date", end_date),
+            **_days(start_date, end_date),
             "search": search,
             "order_by": order_by,
             "order_desc": order_desc,
         }
         newest_first = order_by in {None, "created_at"} and order_desc in {None, True}
+        provable = newest_first and status is None and search is None
         return self._pages(
-            Call,
-            "/calls",
-            query=query,
-            page=page,
-            page_size=page_size,
-            limit=limit,
-            immutable_order=newest_first and status is None and search is None,
+            Call, "/calls", query=query, page=page, page_size=page_size, limit=limit, immutable_order=provable
         )
 
     async def get(self, call_id: str) -> Call:
@@ -107,9 +97,18 @@ class Calls(Resource):
         return await self._call(CallRecording, "GET", "/calls/{call_id}/recording", ids={"call_id": call_id})
 
 
-def _day(name: str, value: date | None) -> date | None:
-    if value is None or type(value) is date:
-        return value
-    refused = InvalidRequestError(f"{name} must be a datetime.date (a day), not {type(value).__name__}")
-    refused.param = name
-    raise refused
+def _days(start_date: date | None, end_date: date | None) -> dict[str, date | None]:
+    """Check the two days: both or neither, and days, since a time of day has no meaning there."""
+    days = {"start_date": start_date, "end_date": end_date}
+    for name, value in days.items():
+        if value is not None and type(value) is not date:
+            raise _refused(name, f"{name} must be a datetime.date (a day), not a {type(value).__name__}")
+        if value is None and any(days.values()):
+            raise _refused(name, "start_date and end_date go together: give both or neither")
+    return days
+
+
+def _refused(param: str, message: str) -> InvalidRequestError:
+    refused = InvalidRequestError(message)
+    refused.param = param
+    return refused
