@@ -1,0 +1,29 @@
+"""Sphinx: Markdown through MyST, furo, and no network: links of our own must resolve, foreign names need not."""
+
+import builtins
+from importlib.metadata import version as installed_version
+
+project = "envoy-async"
+author = "the envoy-async authors"
+version = release = installed_version("envoy-async")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"envoy-async {release}"
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_class_signature = "separated"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+nitpicky = True
+# Names of other packages cannot be looked up without a network; a dangling name of our own still fails the build.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!envoy_async\.)[A-Za-z_]\w*\..+"),
+    (r"py:.*", rf"({'|'.join(dir(builtins))})"),
+]
