@@ -1,0 +1,50 @@
+"""Keeps a sandbox open until somebody says stop: Ctrl-C, SIGTERM, an event, or cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from .server import Sandbox
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+async def serve(sandbox: Sandbox, *, tell: Callable[[str], object], stop: asyncio.Event | None = None) -> None:
+    """Open the sandbox, tell how to reach it, and close it again when asked to."""
+    stop = stop or asyncio.Event()
+    with _signals_set(stop):
+        async with sandbox:
+            tell(how_to_reach(sandbox))
+            await stop.wait()
+
+
+def how_to_reach(sandbox: Sandbox) -> str:
+    """Write the address and the key, also as lines to paste into a shell."""
+    return (
+        f"base_url: {sandbox.base_url}\n"
+        f"api_key:  {sandbox.api_key}\n"
+        "\n"
+        f"export ENVOY_BASE_URL={sandbox.base_url}\n"
+        f"export ENVOY_API_KEY={sandbox.api_key}"
+    )
+
+
+@contextlib.contextmanager
+def _signals_set(stop: asyncio.Event) -> Generator[None]:
+    """Let the signals set `stop` for a while; where the loop cannot do that, Ctrl-C is a KeyboardInterrupt."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):
+        for number in SIGNALS:
+            loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(NotImplementedError):
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)

@@ -1,0 +1,94 @@
+"""The whole state of the stand-in: JSON-ready records in plain dicts, changed in place.
+
+Everything is synchronous, so a change and the answer that shows it are never torn apart.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+import attrs
+
+from .answers import Record, seconds_of, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+BY_AGE = itemgetter("created_at", "id")
+
+
+@attrs.frozen(kw_only=True)
+class Contents:
+    """What a store starts with, each list in order of creation."""
+
+    organization_id: str
+    phone_number: str
+    loads: list[Record]
+    calls: list[Record]
+    verifications: list[Record]
+    escalations: list[Record]
+
+
+class Store:
+    """Calls and loads by id, what belongs to loads, and which calls came or went since the start."""
+
+    def __init__(
+        self,
+        contents: Contents,
+        *,
+        clock: Callable[[], float],
+        new_id: Callable[[str], str],
+        compose: Callable[[float], Record],
+    ) -> None:
+        """Take the contents; `new_id` makes an id for a prefix, `compose` a call for a moment (Unix seconds)."""
+        self.organization_id = contents.organization_id
+        self.phone_number = contents.phone_number
+        self.calls: dict[str, Record] = {str(call["id"]): call for call in contents.calls}
+        self.loads: dict[str, Record] = {str(load["id"]): load for load in contents.loads}
+        self.verifications = contents.verifications
+        self.escalations = contents.escalations
+        self.inserted: list[str] = []
+        self.deleted: list[str] = []
+        self.clock = clock
+        self.new_id = new_id
+        self._compose = compose
+        self._last = max((seconds_of(call["created_at"]) for call in contents.calls), default=0.0)
+
+    def moment(self) -> float:
+        """Give now in Unix seconds, but always later than any moment given before: nothing ties."""
+        self._last = max(self.clock(), self._last + 2e-6)  # one microsecond would be lost to rounding at times
+        return self._last
+
+    def stamp(self) -> str:
+        """Give `moment` as a timestamp text."""
+        return timestamp(self.moment())
+
+    def insert_call(self) -> Record:
+        """Let a new call appear; it has the newest ``created_at``."""
+        return self.add_call(self._compose(self.moment()))
+
+    def add_call(self, call: Record) -> Record:
+        """Keep a call and note that it came after the start."""
+        call_id = str(call["id"])
+        self.calls[call_id] = call
+        self.inserted.append(call_id)
+        return call
+
+    def delete_call(self, call_id: str) -> None:
+        """Let a call vanish; KeyError when there is none of this id."""
+        del self.calls[call_id]
+        self.deleted.append(call_id)
+
+    def find_load(self, load_number: object, tms_load_id: object) -> Record | None:
+        """Find the load an upsert means: same ``load_number``, or same ``tms_load_id`` when one is given."""
+        for load in self.loads.values():
+            same_tms_id = tms_load_id is not None and load["tms_load_id"] == tms_load_id
+            if load["load_number"] == load_number or same_tms_id:
+                return load
+        return None
+
+
+def newest_first(rows: Iterable[Record]) -> list[Record]:
+    """Order by ``created_at`` downwards, ties by id; nearly free because rows come in order of creation."""
+    return sorted(rows, key=BY_AGE, reverse=True)
