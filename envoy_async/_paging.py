@@ -35,6 +35,7 @@ class Record(Protocol):
 T = TypeVar("T", bound=Record)
 _REMEMBERED = 10_000  # ids of the latest records, to drop those that come again
 _BARREN = 3  # pages in a row without anything new: the server is turning in circles
+_PATIENCE = 5  # times as many pages as there were at the start, and ten more each: the rows outrun the reader
 _TOO_MANY = 429
 
 
@@ -76,6 +77,7 @@ class Position(Generic[T]):
         self.report = Report()
         self._limit = limit
         self._frontier = (page - 1) * size
+        self._from_the_top = page == 1
         self._immutable_order = immutable_order
         self._latest: OrderedDict[str, None] = OrderedDict()
         self._barren = 0
@@ -89,7 +91,7 @@ class Position(Generic[T]):
         """Take a fetched page in; returns its records that are to be delivered, in the server's order.
 
         Raises:
-            PaginationError: three pages in a row brought nothing new although more are said to follow.
+            PaginationError: the listing turns in circles, or rows come in faster than they are read.
         """
         self.size = page.size or self.size  # the server may have clamped it
         before = self.report.total_at_end
@@ -117,7 +119,7 @@ class Position(Generic[T]):
         seen = self.report
         records = seen.records + len(fresh)
         ended = not page.has_next and not stepped_back
-        whole = page.total_pages == 1 and seen.pages == 0
+        one_answer = page.total_pages == 1 and seen.pages == 0
         counted = page.total_count is not None and (seen.pages == 0 or seen.total_at_end is not None)
         self._barren = 0 if fresh or stepped_back else self._barren + 1
         self.report = attrs.evolve(
@@ -129,11 +131,24 @@ class Position(Generic[T]):
             total_at_start=page.total_count if seen.pages == 0 else seen.total_at_start,
             total_at_end=page.total_count,
             finished=ended or records == self._limit,
-            proven=ended and counted and records != self._limit and (self._immutable_order or whole),
+            proven=ended
+            and counted
+            and self._from_the_top
+            and records != self._limit
+            and (self._immutable_order or one_answer),
         )
-        if self._barren == _BARREN and not ended:
+        if not self.report.finished:
+            self._guard()
+
+    def _guard(self) -> None:
+        """Stop a listing that turns in circles, or whose rows come in faster than they are read."""
+        report = self.report
+        if self._barren == _BARREN:
             self._barren = 0
             msg = f"{_BARREN} pages in a row brought nothing new, and the server says that more follow"
+            raise PaginationError(msg)
+        if report.total_at_start is not None and report.pages >= _PATIENCE * (report.total_at_start // self.size + 10):
+            msg = f"{report.pages} pages read of a listing of {report.total_at_start} records, and no end in sight"
             raise PaginationError(msg)
 
     def spend(self, attempts: tuple[Attempt, ...]) -> None:

@@ -1,0 +1,305 @@
+"""The quota gate: arithmetic by hand, and whole runs against modelled servers in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections import deque
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from envoy_async._gate import SHARE, Gate, Window
+from envoy_async.errors import ClientClosedError
+
+EPOCH = 1_700_000_000.0
+
+
+def headers(limit: int, remaining: int, reset: float, now: float) -> dict[str, str]:
+    """Quota headers as the vendor sends them: whole seconds, on the server's clock."""
+    return {
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset": str(int(EPOCH + reset)),
+        "Date": formatdate(int(EPOCH + now), usegmt=True),
+    }
+
+
+class Server:
+    """A server that counts requests per window: `fixed` (aligned), `sliding`, or `bucket` (tokens)."""
+
+    def __init__(self, algorithm: str, quota: int, length: float, offset: float = 0.0) -> None:
+        self.algorithm, self.quota, self.length, self.offset = algorithm, quota, length, offset
+        self.accepted: deque[float] = deque()
+        self.refused = 0
+        self._tokens = float(quota)
+        self._at = 0.0
+
+    def hit(self, now: float, count: int = 1) -> tuple[dict[str, str], bool]:
+        """Take `count` requests of one sender at once; says whether the last was accepted."""
+        now += self.offset
+        taken = False
+        for _ in range(count):
+            taken = self._room(now) >= 1
+            if taken:
+                self._tokens -= 1
+                self.accepted.append(now)
+        self.refused += not taken
+        remaining = max(0, int(self._room(now)))
+        return headers(self.quota, remaining, self._reset(now), now), taken
+
+    def _room(self, now: float) -> float:
+        if self.algorithm == "bucket":
+            self._tokens = min(self.quota, self._tokens + (now - self._at) * self.quota / self.length)
+            self._at = now
+            return self._tokens
+        since = now - now % self.length if self.algorithm == "fixed" else now - self.length
+        return self.quota - sum(at >= since if self.algorithm == "fixed" else at > since for at in self.accepted)
+
+    def _reset(self, now: float) -> float:
+        if self.algorithm == "fixed":
+            return now - now % self.length + self.length
+        inside = [at for at in self.accepted if at > now - self.length]
+        return (inside[0] if inside and self.algorithm == "sliding" else now) + self.length
+
+
+async def one_request(gate: Gate, server: Server, rng: random.Random) -> None:
+    """Pass the gate and the network until the server accepts."""
+    accepted = False
+    while not accepted:
+        if not gate.enter():
+            await gate.wait()
+        await asyncio.sleep(rng.uniform(0.002, 0.15))
+        told, accepted = server.hit(asyncio.get_running_loop().time())
+        await asyncio.sleep(rng.uniform(0.002, 0.15))
+        gate.leave(told)
+        if not accepted:
+            gate.pause(1.0)
+
+
+async def run(server: Server, requests: int, workers: int, seed: int) -> float:
+    """Send the requests from so many tasks; returns the seconds it took."""
+    loop = asyncio.get_running_loop()
+    began, rng = loop.time(), random.Random(seed)
+    gate = Gate(Window(max_in_flight=32), loop.time)
+    left = iter(range(requests))
+
+    async def worker() -> None:
+        for _ in left:
+            await one_request(gate, server, rng)
+
+    await asyncio.gather(*(worker() for _ in range(workers)))
+    return loop.time() - began
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("algorithm", ["fixed", "sliding", "bucket"])
+@pytest.mark.parametrize(("workers", "offset"), [(1, 0.0), (8, 17.3), (400, 58.9)])
+async def test_alone_on_the_key_nothing_is_refused(algorithm: str, workers: int, offset: float) -> None:
+    """Whatever the server counts and wherever in its window we begin: no 429, and 95 % of the quota is used."""
+    server = Server(algorithm, 100, 60.0, offset)
+    seconds = await run(server, 250, workers, seed=workers)
+    assert server.refused == 0
+    windows = math.ceil(250 / (SHARE * 100)) - 1
+    assert seconds <= windows * 60.0 * 1.02 + 250 * 0.16 / min(workers, 32) + 3.0
+
+
+@pytest.mark.looptime
+async def test_a_short_job_is_never_slowed() -> None:
+    """25 requests under 100 per minute take network time and not a second more."""
+    server = Server("fixed", 100, 60.0)
+    assert await run(server, 25, 25, seed=1) < 1.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_no_trailing_window_exceeds_the_quota(data: st.DataObject) -> None:
+    """For any mix of times and latencies, the server sees at most the quota in every trailing window."""
+    quota = data.draw(st.integers(1, 30))
+    length = float(data.draw(st.integers(1, 60)))
+    window, now, seen = Window(max_in_flight=8), 0.0, list[float]()
+    under_way: list[tuple[float, float]] = []
+    for _ in range(120):
+        now += data.draw(st.floats(0, length / 4))
+        for arrived, answered in [row for row in under_way if row[1] <= now]:
+            under_way.remove((arrived, answered))
+            used = sum(at > arrived - length for at in seen if at <= arrived)
+            oldest = min((at for at in seen if arrived - length < at <= arrived), default=arrived)
+            window.done(answered, headers(quota, max(0, quota - used), oldest + length, arrived))
+        if window.delay(now) == 0.0:
+            window.sent()
+            arrived = now + data.draw(st.floats(0, length / 5))
+            seen.append(arrived)
+            under_way.append((arrived, arrived + data.draw(st.floats(0, length / 5))))
+    seen.sort()
+    for at in seen:
+        assert sum(at - length < other <= at for other in seen) <= quota
+
+
+def test_one_request_asks_first() -> None:
+    """Until the first answer tells the quota, one request is under way; then the others go."""
+    window = Window(max_in_flight=32)
+    assert window.delay(0.0) == 0.0
+    window.sent()
+    assert window.delay(0.0) == math.inf
+    window.done(0.1, headers(100, 99, 60.0, 0.1))
+    assert (window.limit, window.length, window.delay(0.1)) == (100, 60.0, 0.0)
+
+
+def test_without_headers_only_refusals_slow_us() -> None:
+    """A server that sends no quota headers is not throttled on a guess, and its pauses hold."""
+    window = Window(max_in_flight=32)
+    for _ in range(500):
+        window.sent()
+        window.done(0.0, {})
+    assert window.delay(0.0) == 0.0
+    window.pause(7.0)
+    window.pause(3.0)
+    assert window.delay(0.0) == 7.0
+
+
+def test_the_probe_may_fail() -> None:
+    """A first request that got no answer does not hold the others back for ever."""
+    window = Window(max_in_flight=2)
+    window.sent()
+    window.done(1.0, None)
+    window.sent()
+    assert window.delay(1.0) == 0.0
+    window.sent()
+    assert window.full
+    assert window.delay(1.0) == math.inf
+
+
+def test_the_trailing_window_counts_from_the_answer() -> None:
+    """A place becomes free one window after the answer, since the server may have counted that late."""
+    window = Window(max_in_flight=32)
+    for second in range(10):
+        window.sent()
+        window.done(float(second), headers(10, 9 - second, 60.0, float(second)))
+    assert window.delay(9.0) == 51.0
+    assert window.delay(60.0) == 0.0
+
+
+def test_requests_under_way_hold_their_place() -> None:
+    """With the whole quota under way there is nothing to wait for but an answer."""
+    window = Window(max_in_flight=32)
+    window.sent()
+    window.done(0.0, headers(2, 1, 60.0, 0.0))
+    window.sent()
+    assert window.delay(0.0) == 60.0
+    window.sent()
+    window.done(61.0, headers(2, 0, 121.0, 61.0))
+    assert window.delay(122.0) == 0.0
+    window.sent()
+    assert window.delay(200.0) == math.inf
+    window.unsent()
+    assert window.delay(200.0) == 0.0
+
+
+def test_foreign_traffic_takes_its_share() -> None:
+    """What others used of the quota is not used again until the server's window is over."""
+    window = Window(max_in_flight=32)
+    window.sent()
+    window.done(0.0, headers(10, 0, 30.0, 0.0))
+    assert window.delay(0.0) == 30.0
+    assert window.delay(30.5) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("told", "limit", "length"),
+    [
+        ({"X-RateLimit-Limit": "100"}, 100, 60.0),
+        ({"X-RateLimit-Limit": "100", "X-RateLimit-Reset": "soon", "Date": formatdate(0, usegmt=True)}, 100, 60.0),
+        ({"X-RateLimit-Limit": "100", "X-RateLimit-Reset": "1", "Date": "yesterday"}, 100, 60.0),
+        ({"X-RateLimit-Limit": "-5", "X-RateLimit-Remaining": "3"}, None, 0.0),
+        ({"X-RateLimit-Limit": "٣"}, None, 0.0),
+        ({"X-RateLimit-Limit": "0"}, None, 0.0),
+        (headers(100, 99, 62.0, 0.0), 100, 60.0),
+        (headers(100, 99, 86_400.0, 0.0), 100, 3600.0),
+        (headers(100, 99, -10.0, 0.0), 100, 1.0),
+    ],
+)
+def test_odd_headers_are_read_or_ignored(told: dict[str, str], limit: int | None, length: float) -> None:
+    """Garbage is ignored, rounding is taken off the documented minute, a far `Reset` is not believed."""
+    window = Window(max_in_flight=32)
+    window.sent()
+    window.done(0.0, told)
+    assert (window.limit, window.length) == (limit, length)
+
+
+@pytest.mark.looptime
+async def test_the_line_is_first_come_first_served() -> None:
+    """Tasks leave the line in the order they came, and nobody overtakes by asking again."""
+    loop = asyncio.get_running_loop()
+    gate, order = Gate(Window(max_in_flight=1), loop.time), list[int]()
+    assert gate.enter()
+
+    async def one(number: int) -> None:
+        await gate.wait()
+        order.append(number)
+        gate.leave(None)
+
+    tasks = [loop.create_task(one(number)) for number in range(20)]
+    await asyncio.sleep(0)
+    assert not gate.enter()
+    gate.leave(None)
+    await asyncio.gather(*tasks)
+    assert order == list(range(20))
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("moment", ["waiting", "called"])
+async def test_a_cancelled_waiter_passes_its_permit_on(moment: str) -> None:
+    """Cancelled in line or just when its turn came: the next in line goes."""
+    loop = asyncio.get_running_loop()
+    gate = Gate(Window(max_in_flight=1), loop.time)
+    assert gate.enter()
+    first, second = loop.create_task(gate.wait()), loop.create_task(gate.wait())
+    await asyncio.sleep(0)
+    if moment == "called":
+        gate.leave(None)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    if moment == "waiting":
+        gate.leave(None)
+    await asyncio.wait_for(second, 1)
+    assert gate.full
+
+
+@pytest.mark.looptime
+async def test_a_pause_holds_for_everybody() -> None:
+    """After a 429 nobody goes before the pause is over, those in line and newcomers alike."""
+    loop = asyncio.get_running_loop()
+    gate = Gate(Window(max_in_flight=32), loop.time)
+    gate.pause(30.0)
+    began = loop.time()
+    assert not gate.enter()
+    waiters = [loop.create_task(gate.wait()) for _ in range(3)]
+    await waiters[0]
+    assert loop.time() - began >= 30.0
+    gate.leave(None)
+    await asyncio.gather(*waiters[1:])
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("closes_late", [True, False])
+async def test_closing_sends_everybody_away(closes_late: bool) -> None:
+    """A closed gate leaves nobody waiting: those in line get `ClientClosedError`, a cancelled one its own end."""
+    loop = asyncio.get_running_loop()
+    gate = Gate(Window(max_in_flight=1), loop.time)
+    assert gate.enter()
+    if closes_late:
+        gate.pause(60.0)
+    tasks = [loop.create_task(gate.wait()) for _ in range(3)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    gate.close()
+    tasks[2].cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(ends[0], ClientClosedError)
+    assert isinstance(ends[1], asyncio.CancelledError)
+    gate.leave(None)
+    assert not gate.full

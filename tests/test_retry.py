@@ -1,0 +1,177 @@
+"""The retry policy: pure decisions, checked row by row."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given, strategies as st
+
+from envoy_async._retry import (
+    KINDS,
+    Failure,
+    Kind,
+    RetryPolicy,
+    Timeouts,
+    Verdict,
+    again,
+    backoff,
+    is_quota_refusal,
+    kind_of,
+    outcome_unknown,
+    verdict,
+)
+from envoy_async._wire import Response, build
+from envoy_async.errors import (
+    AttemptTimeoutError,
+    ClientClosedError,
+    ConfigurationError,
+    ConnectError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    EnvoyError,
+    InvalidResponseError,
+    PoolTimeoutError,
+    RateLimitedError,
+    RedirectError,
+    TlsError,
+    status_error,
+)
+
+RETRY, RAISE, UNKNOWN = Verdict.RETRY, Verdict.RAISE, Verdict.UNKNOWN
+
+
+def status(code: int, error_code: str | None = None) -> EnvoyError:
+    """Make the error of an answer with this status."""
+    body = b"" if error_code is None else b'{"error": {"code": "%s", "message": "m"}}' % error_code.encode()
+    return status_error(Response(code, {}, body))
+
+
+def cut(*, whole: bool = False) -> EnvoyError:
+    """Make the error of a body that broke off, or of one that is whole and wrong."""
+    error = InvalidResponseError("the answer broke off")
+    error.cut = not whole
+    error.status = 200
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "read", "unsafe"),
+    [
+        (ConnectError("refused"), RETRY, RETRY),
+        (PoolTimeoutError("full"), RETRY, RETRY),
+        (TlsError("certificate"), RAISE, RAISE),
+        (ConnectionLostError("dropped"), RETRY, UNKNOWN),
+        (AttemptTimeoutError("slow"), RETRY, UNKNOWN),
+        (cut(), RETRY, UNKNOWN),
+        (cut(whole=True), RAISE, UNKNOWN),
+        (RedirectError("elsewhere"), RAISE, RAISE),
+        (ClientClosedError("closed"), RAISE, RAISE),
+        (DeadlineExceededError("late"), RAISE, RAISE),
+        (status(429, "rate_limit_exceeded"), RETRY, RETRY),
+        (status(429), RETRY, UNKNOWN),
+        (status(429, "other"), RETRY, UNKNOWN),
+        (status(408), RETRY, UNKNOWN),
+        (status(425), RAISE, UNKNOWN),
+        (status(500, "internal_error"), RETRY, UNKNOWN),
+        (status(501), RAISE, UNKNOWN),
+        (status(502), RETRY, UNKNOWN),
+        (status(503), RETRY, UNKNOWN),
+        (status(504), RETRY, UNKNOWN),
+        *((status(code), RAISE, RAISE) for code in (400, 401, 403, 404, 409, 410, 422, 451)),
+    ],
+)
+def test_the_table_of_verdicts(error: EnvoyError, read: Verdict, unsafe: Verdict) -> None:
+    """Reads and idempotent writes are sent again after passing faults; an unsafe operation never if it may have run."""
+    assert verdict(Kind.READ, error) is read
+    assert verdict(Kind.IDEMPOTENT, error) is read
+    assert verdict(Kind.UNSAFE, error) is unsafe
+
+
+def test_an_operation_without_a_row_is_unsafe_unless_it_is_a_get() -> None:
+    """What the table does not know is not sent twice."""
+    assert kind_of(build("GET", "/new")) is Kind.READ
+    assert kind_of(build("POST", "/new")) is Kind.UNSAFE
+    assert kind_of(build("DELETE", "/new")) is Kind.UNSAFE
+    assert kind_of(build("POST", "/loads")) is Kind.IDEMPOTENT
+    assert KINDS["POST /calls"] is Kind.UNSAFE
+
+
+@given(st.integers(1, 2_000), st.integers(0))
+def test_backoff_is_full_jitter_within_its_bounds(failures: int, seed: int) -> None:
+    """The wait lies between nothing and the doubling bound, which is capped."""
+    policy = RetryPolicy()
+    wait = backoff(policy, ConnectError("refused"), failures, Random(seed))
+    assert 0 <= wait <= min(20.0, 0.5 * 2 ** min(failures - 1, 30))
+
+
+def test_backoff_is_spread_evenly() -> None:
+    """Jitter is uniform: the mean of many waits is half the bound."""
+    rng = Random(1)
+    waits = [backoff(RetryPolicy(), ConnectError("refused"), 3, rng) for _ in range(10_000)]
+    assert sum(waits) / len(waits) == pytest.approx(1.0, rel=0.05)
+    assert max(waits) > 1.9
+
+
+@given(st.floats(0, 10_000), st.integers(0))
+def test_retry_after_is_never_shortened(asked: float, seed: int) -> None:
+    """What the server asks for is a floor, with at most half a second of jitter on top."""
+    error = RateLimitedError("slow down")
+    error.retry_after = asked
+    assert asked <= backoff(RetryPolicy(), error, 1, Random(seed)) <= asked + 0.5
+
+
+@pytest.mark.parametrize(
+    ("failures", "wait", "left", "expected"),
+    [(1, 1.0, 90.0, True), (3, 1.0, 90.0, True), (4, 1.0, 90.0, False), (1, 5.0, 5.0, False), (1, 5.0, 5.1, True)],
+)
+def test_attempts_and_deadline_end_the_retries(failures: int, wait: float, left: float, expected: bool) -> None:
+    """Four attempts are made, and no wait begins that would pass the deadline."""
+    assert again(RetryPolicy(), Failure(Kind.READ, ConnectError("refused"), failures, wait, left)) is expected
+
+
+@pytest.mark.parametrize(
+    ("patient", "wait", "left", "expected"),
+    [
+        (False, 30.0, 90.0, True),
+        (False, 95.0, 90.0, False),
+        (False, 130.0, 1000.0, True),
+        (False, 140.0, 1000.0, False),
+        (True, 9000.0, 1.0, True),
+    ],
+)
+def test_refusals_for_quota_are_bounded_by_time(patient: bool, wait: float, left: float, expected: bool) -> None:
+    """A 429 uses up no attempt; single calls wait within deadline and policy, listings as long as it takes."""
+    failure = Failure(Kind.UNSAFE, status(429, "rate_limit_exceeded"), 99, wait, left, patient)
+    assert again(RetryPolicy(), failure) is expected
+
+
+def test_a_verdict_against_a_retry_is_final() -> None:
+    """However much time is left, what must not be sent again is not."""
+    assert not again(RetryPolicy(), Failure(Kind.UNSAFE, ConnectionLostError("dropped"), 1, 0.0, 90.0))
+    assert not again(RetryPolicy(), Failure(Kind.READ, status(404), 1, 0.0, 90.0))
+
+
+def test_an_unknown_outcome_says_what_went_wrong() -> None:
+    """The error keeps status, code, and the failure behind it, and says that it was not sent again."""
+    unknown = outcome_unknown(status(500, "internal_error"))
+    assert (unknown.status, unknown.code) == (500, "internal_error")
+    assert unknown.last_error is not None
+    assert "not sent again" in str(unknown)
+
+
+def test_only_the_documented_code_is_a_refusal_for_quota() -> None:
+    """A 429 from something in between, such as a proxy, does not prove that nothing ran."""
+    assert is_quota_refusal(status(429, "rate_limit_exceeded"))
+    assert not is_quota_refusal(status(429))
+    assert not is_quota_refusal(None)
+
+
+@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
+def test_settings_that_cannot_work_are_refused(value: float) -> None:
+    """A time must be a positive number of seconds, and there is at least one attempt."""
+    for make in (lambda: Timeouts(deadline=value), lambda: RetryPolicy(base=value)):
+        with pytest.raises(ConfigurationError):
+            make()
+    with pytest.raises(ConfigurationError):
+        RetryPolicy(max_attempts=0)
