@@ -1,13 +1,17 @@
 """Sphinx: Markdown through MyST, furo, and no network: links of our own must resolve, foreign names need not."""
 
 import builtins
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "envoy-async"
 author = "the envoy-async authors"
 version = release = installed_version("envoy-async")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "endpoints", "model_fields"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"envoy-async {release}"
@@ -17,7 +21,12 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-autodoc_class_signature = "separated"
+autodoc_typehints_format = "short"
+autodoc_class_signature = "mixed"
+autodoc_preserve_defaults = True
+autodoc_typehints_description_target = "all"
+default_role = "code"
+python_use_unqualified_type_names = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 

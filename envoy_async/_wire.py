@@ -43,6 +43,7 @@ class Request:
     path: str
     query: tuple[tuple[str, str], ...] = ()
     body: bytes | None = attrs.field(default=None, repr=False)
+    paged: bool = True  # whether the operation takes `page` and `page_size` (bare arrays do not)
     patient: bool = False  # waits for quota as long as it takes (listings)
 
     @property
@@ -53,7 +54,9 @@ class Request:
         return self.path + "?" + "&".join(f"{name}={value}" for name, value in self.query)
 
     def at_page(self, number: int, size: int) -> Self:
-        """Return the same request for another page."""
+        """Return the same request for another page; an operation without pages is asked for page 1 as it is."""
+        if not self.paged and number == 1:
+            return self
         kept = tuple(pair for pair in self.query if pair[0] not in {"page", "page_size"})
         return attrs.evolve(self, query=(*kept, ("page", str(number)), ("page_size", str(size))))
 
@@ -97,12 +100,13 @@ def build(
     ids: Mapping[str, object] | None = None,
     query: Mapping[str, object] | None = None,
     body: bytes | None = None,
+    paged: bool = True,
     patient: bool = False,
 ) -> Request:
     """Build a request, or raise `BadInput` naming the field that cannot be sent."""
     pairs = tuple((name, encode(name, value)) for name, value in (query or {}).items() if value is not None)
     path = expand(template, ids or {})
-    return Request(method=method, template=template, path=path, query=pairs, body=body, patient=patient)
+    return Request(method=method, template=template, path=path, query=pairs, body=body, paged=paged, patient=patient)
 
 
 def expand(template: str, ids: Mapping[str, object]) -> str:

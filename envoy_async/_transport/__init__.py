@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from io import BytesIO
 from random import Random
 
 import aiohttp
@@ -42,6 +43,7 @@ from ._pool import Lane, Pool
 
 __all__ = ["Pool", "Settings", "Transport"]
 
+_LARGE = 1024 * 1024  # bytes
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
 
@@ -65,6 +67,11 @@ class Settings:
         if body:
             headers["Content-Type"] = "application/json"
         return headers
+
+
+def _streamed(body: bytes | None) -> bytes | BytesIO | None:
+    """Give aiohttp a large body as a stream; it warns about large bytes, and writes them in one go."""
+    return body if body is None or len(body) < _LARGE else BytesIO(body)
 
 
 @attrs.define
@@ -150,7 +157,7 @@ class Transport:
         return lane.session(call.kind).request(
             call.request.method,
             URL(self.settings.base_url + call.request.target, encoded=True),
-            data=call.request.body,
+            data=_streamed(call.request.body),
             headers=self.settings.headers(body=call.request.body is not None),
             timeout=aiohttp.ClientTimeout(
                 total=min(timeouts.attempt, left), sock_connect=timeouts.connect, ceil_threshold=3600

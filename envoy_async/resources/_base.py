@@ -53,6 +53,7 @@ class Resource:
         page: int = 1,
         page_size: int = _LARGEST_PAGE,
         limit: int | None = None,
+        paged: bool = True,
         immutable_order: bool = False,
     ) -> Pages[R]:
         """Build a listing; nothing is sent yet."""
@@ -61,7 +62,7 @@ class Resource:
         if limit is not None:
             _check("limit", limit, 1, _LARGEST)
         size = page_size if limit is None or page > 1 else min(page_size, limit)
-        request = _request("GET", template, ids=ids, query=query, patient=True)
+        request = _request("GET", template, ids=ids, query=query, paged=paged, patient=True)
         position: Position[R] = Position(page=page, size=size, limit=limit, immutable_order=immutable_order)
         return Pages(self._send, request, lambda response: _read(request, response, Page[item]), position)  # type: ignore[valid-type]
 
@@ -73,11 +74,12 @@ def _request(
     ids: Mapping[str, object] | None = None,
     query: Mapping[str, object] | None = None,
     body: object = None,
+    paged: bool = True,
     patient: bool = False,
 ) -> Request:
     try:
         content = None if body is None else encode(body)
-        return build(method, template, ids=ids, query=query, body=content, patient=patient)
+        return build(method, template, ids=ids, query=query, body=content, paged=paged, patient=patient)
     except BadInput as bad:
         refused = InvalidRequestError(str(bad))
         refused.param = bad.param

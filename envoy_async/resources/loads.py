@@ -86,12 +86,12 @@ class Loads(Resource):
 
     def calls(self, load_id: str) -> Pages[Call]:
         """List the calls tied to a load, newest first. Source: `GET /loads/{load_id}/calls` (seen)."""
-        return self._pages(Call, "/loads/{load_id}/calls", ids={"load_id": load_id})
+        return self._pages(Call, "/loads/{load_id}/calls", ids={"load_id": load_id}, paged=False)
 
     def verifications(self, load_id: str) -> Pages[CarrierVerification]:
         """List failed carrier checks. Source: `GET /loads/{load_id}/verifications` (partial)."""
-        return self._pages(CarrierVerification, "/loads/{load_id}/verifications", ids={"load_id": load_id})
+        return self._pages(CarrierVerification, "/loads/{load_id}/verifications", ids={"load_id": load_id}, paged=False)
 
     def escalations(self, load_id: str) -> Pages[Escalation]:
         """List the active escalations, newest first. Source: `GET /loads/{load_id}/escalations` (seen)."""
-        return self._pages(Escalation, "/loads/{load_id}/escalations", ids={"load_id": load_id})
+        return self._pages(Escalation, "/loads/{load_id}/escalations", ids={"load_id": load_id}, paged=False)
