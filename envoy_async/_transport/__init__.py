@@ -212,7 +212,8 @@ class Transport:
             return await retrying(attempt)
         except EnvoyError as error:
             last = error
-        raise at(self._final(call, last), call.request, call.ledger)
+        # tenacity's frames would only lengthen the traceback
+        raise at(self._final(call, last), call.request, call.ledger).with_traceback(None)
 
     def _again(self, call: _Call, error: EnvoyError) -> bool:
         return again(self.settings.retry, self._state(call, error))
@@ -230,6 +231,8 @@ class Transport:
         return self._too_late(call, error) if out_of_time and not is_quota_refusal(error) else error
 
     def _too_late(self, call: _Call, last_error: EnvoyError | None) -> DeadlineExceededError:
-        late = DeadlineExceededError(f"not done within {self.settings.timeouts.deadline:g} s")
-        late.last_error = last_error or call.last_error
+        last_error = last_error or call.last_error
+        why = "" if last_error is None else f"; last: {last_error.message}"
+        late = DeadlineExceededError(f"not done within {self.settings.timeouts.deadline:g} s{why}")
+        late.last_error = last_error
         return late

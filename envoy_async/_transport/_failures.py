@@ -6,6 +6,8 @@ early). What aiohttp says is not quoted, because its errors hold the request's h
 
 from __future__ import annotations
 
+import os
+
 import aiohttp
 from yarl import URL
 
@@ -99,8 +101,7 @@ def _unanswered(error: Exception, place: str, *, closed: bool) -> EnvoyError:
         case aiohttp.ConnectionTimeoutError():
             found = ConnectError(f"could not connect to {place} in time")
         case aiohttp.ClientConnectorError():
-            reason = error.os_error.strerror or type(error.os_error).__name__
-            found = ConnectError(f"could not connect to {place}: {reason}")
+            found = ConnectError(f"could not connect to {place}: {_reason(error.os_error)}")
         case TimeoutError():
             found = AttemptTimeoutError(f"no answer from {place} in time")
         case aiohttp.ClientResponseError():
@@ -110,3 +111,10 @@ def _unanswered(error: Exception, place: str, *, closed: bool) -> EnvoyError:
         case _:
             found = InvalidRequestError(f"the request cannot be sent: {type(error).__name__}")
     return found
+
+
+def _reason(error: OSError) -> str:
+    """Name the cause; asyncio's own text repeats the address, and a resolver's errors have negative numbers."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or type(error).__name__

@@ -39,7 +39,7 @@ class Resource:
         extra: Mapping[str, object] | None = None,
     ) -> T:
         """Run one operation and read its answer as *answer*."""
-        request = _request(method, template, ids=ids, body=_merged(body, extra))
+        request = _request(method, template, ids=ids, body=body, extra=extra)
         response = await self._send(request)
         return _read(request, response, answer)
 
@@ -74,11 +74,12 @@ def _request(
     ids: Mapping[str, object] | None = None,
     query: Mapping[str, object] | None = None,
     body: object = None,
+    extra: Mapping[str, object] | None = None,
     paged: bool = True,
     patient: bool = False,
 ) -> Request:
     try:
-        content = None if body is None else encode(body)
+        content = None if body is None else encode(_merged(body, extra))
         return build(method, template, ids=ids, query=query, body=content, paged=paged, patient=patient)
     except BadInput as bad:
         refused = InvalidRequestError(str(bad))
