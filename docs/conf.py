@@ -35,4 +35,6 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!envoy_async\.)[A-Za-z_]\w*\..+"),
     (r"py:.*", rf"({'|'.join(dir(builtins))})"),
+    (r"py:class", r"(envoy_async\.\S+\.)?T"),  # type variables
 ]
+nitpick_ignore = [("py:class", "Credentials"), ("py:class", "Algorithm")]  # names for unions, explained in place

@@ -94,7 +94,7 @@ class EnvoyClient:
         return view
 
     async def __aenter__(self) -> Self:
-        self._transport.pool.closed = False
+        self._transport.pool.reopen()
         return self
 
     async def __aexit__(
