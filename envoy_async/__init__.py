@@ -53,3 +53,7 @@ def __getattr__(name: str) -> object:
         value = getattr(value, name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -236,8 +236,9 @@ class Pages(Generic[T]):
     async def collect(self, limit: int | None = None) -> list[T]:
         """Return the records that follow, at most *limit* of them, in the server's order."""
         if limit is not None and limit < 1:
-            msg = f"limit must be at least 1, not {limit!r}"
-            raise InvalidRequestError(msg)
+            refused = InvalidRequestError("limit must be at least 1")
+            refused.param = "limit"
+            raise refused
         found: list[T] = []
         async for item in self:
             found.append(item)

@@ -68,14 +68,14 @@ def kind_of(request: Request) -> Kind:
     return KINDS.get(f"{request.method} {request.template}", fallback)
 
 
-def _positive(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not 0 < value < float("inf"):
+def _positive(_: object, field: attrs.Attribute[float], value: object) -> None:
+    if not isinstance(value, int | float) or not 0 < value < float("inf"):
         msg = f"{field.name} must be a positive number of seconds, not {value!r}"
         raise ConfigurationError(msg)
 
 
-def _at_least_one(_: object, field: attrs.Attribute[int], value: int) -> None:
-    if value < 1:
+def _at_least_one(_: object, field: attrs.Attribute[int], value: object) -> None:
+    if not isinstance(value, int) or value < 1:
         msg = f"{field.name} must be at least 1, not {value!r}"
         raise ConfigurationError(msg)
 

@@ -18,6 +18,8 @@ from urllib.parse import quote
 import attrs
 
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+_LARGEST = 2**63  # what JSON parsers and databases take for a whole number
+_LONGEST_HEADER = 8192  # characters; common servers refuse more
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # Prefixed ids: SEEN for both; the raw uuid is accepted too, since the reference declares `format: uuid`.
 _ID_SHAPES = {
@@ -132,22 +134,22 @@ def encode(name: str, value: object) -> str:
             return "true" if value else "false"
         case str():
             return _quoted(name, value)
-        case int():
+        case int() if abs(value) <= _LARGEST:
             return str(value)
         case float() if math.isfinite(value):
-            return repr(value)
+            return _quoted(name, repr(value))
         case datetime():
             return _quoted(name, instant(name, value))
         case date():
             return value.isoformat()
         case _:
-            msg = f"{name} cannot be sent: {type(value).__name__} is not a number, string, boolean, or date"
+            msg = f"{name} cannot be sent: this {type(value).__name__} has no spelling in a query"
             raise BadInput(msg, name)
 
 
 def instant(name: str, value: datetime) -> str:
     """Return the aware datetime in ISO 8601; a naive one is refused, since its zone would be a guess."""
-    if value.tzinfo is None:
+    if value.utcoffset() is None:
         msg = f"{name} is a naive datetime; give it a time zone"
         raise BadInput(msg, name)
     return value.isoformat()
@@ -163,7 +165,8 @@ def _quoted(name: str, value: str) -> str:
 
 def header_value(name: str, value: str) -> str:
     """Return *value* when it is safe in an HTTP header: printable ASCII, not empty, no line breaks."""
-    if not (value.isascii() and value.isprintable()) or value.strip() != value or not value:
+    clean = value.isascii() and value.isprintable() and value.strip() == value
+    if not clean or not 0 < len(value) <= _LONGEST_HEADER:
         msg = f"{name} cannot be a header value: only printable ASCII without surrounding blanks is sent"
         raise BadInput(msg, name)
     return value

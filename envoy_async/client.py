@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from random import Random
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import aiohttp
 
 BASE_URL = "https://tryenvoy.ai/api/v1"
+_SECRET = re.compile(r"[!#-&(-~]+")  # printable ASCII without blanks and quotes
+_ADDRESS = re.compile(r"[!-~]+")
 
 
 class EnvoyClient:
@@ -127,8 +130,8 @@ def _credentials(given: str | Credentials | None, environ: Mapping[str, str]) ->
         case _:
             msg = "no credentials: pass an API key to EnvoyClient, or set ENVOY_API_KEY or ENVOY_BEARER_TOKEN"
             raise ConfigurationError(msg)
-    if not found.value.isascii() or not found.value.isprintable() or not found.value or " " in found.value:
-        msg = f"the {type(found).__name__} is empty, or holds blanks, line breaks, or other characters no key has"
+    if not _SECRET.fullmatch(found.value):
+        msg = f"the {type(found).__name__} is empty, or holds blanks, quotes, line breaks, or the like"
         raise ConfigurationError(msg)
     return found
 
@@ -148,7 +151,7 @@ def _base_url(text: str) -> str:
         url = URL(text)
     except ValueError:
         url = URL()
-    if url.scheme not in {"https", "http"} or not url.host:
+    if url.scheme not in {"https", "http"} or not url.host or not _ADDRESS.fullmatch(text):
         msg = f"base_url must be an address like {BASE_URL}"
         raise ConfigurationError(msg)
     if url.scheme == "http" and not _is_loopback(url.host):

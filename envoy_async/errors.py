@@ -39,7 +39,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._wire import Attempt, Request, Response
 
-_EXCERPT = 200  # characters of the server's own message that are kept when it is not the documented envelope
+_EXCERPT = 200  # characters kept of a body that is not the documented envelope
+_LONGEST = 1000  # characters kept of a message of the server
 
 
 class EnvoyError(Exception):
@@ -232,7 +233,7 @@ def _envelope(body: bytes) -> tuple[str | None, str | None, str | None]:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return value[:_LONGEST] if isinstance(value, str) else None
 
 
 def at(error: EnvoyError, request: Request, attempts: tuple[Attempt, ...] = ()) -> EnvoyError:

@@ -109,6 +109,6 @@ def _check(name: str, value: int, least: int, most: int) -> None:
     """Refuse a number the API would refuse, before anything is sent."""
     if type(value) is int and least <= value <= most:
         return
-    refused = InvalidRequestError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+    refused = InvalidRequestError(f"{name} must be a whole number from {least} to {most}")
     refused.param = name
     raise refused

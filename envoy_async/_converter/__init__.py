@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from datetime import date, datetime
-from enum import Enum
+from collections.abc import Callable
+from datetime import datetime
 from functools import cache, partial
 from types import GenericAlias
 from typing import Any, Generic, NoReturn, TypeVar, cast, get_args, get_origin
@@ -20,13 +19,18 @@ from typing import Any, Generic, NoReturn, TypeVar, cast, get_args, get_origin
 import attrs
 import cattrs
 import msgspec
+from cattrs.v import format_exception
 
-from ._wire import BadInput, instant
-from .errors import InvalidResponseError
-from .models import UNSET, Page, Timestamp
+from ..errors import InvalidResponseError
+from ..models import Page, Timestamp
+from ._writing import encode, unstructure
+
+__all__ = ["encode", "structure", "unstructure"]
 
 T = TypeVar("T")
-_TEXT, _NUMBER, _ARRAY, _INSTANT = "string", "number", "array", "datetime with a time zone"
+_TEXT, _NUMBER, _ARRAY, _OBJECT, _INSTANT = "string", "number", "array", "object", "datetime with a time zone"
+_FINITE_BITS = 1024  # a whole number of more bits is no finite float
+_BEFORE = b"\xef\xbb\xbf \t\r\n"  # what may stand before a JSON value
 _DOUBTS = 3  # how many places of a wrong answer the error names
 
 
@@ -59,24 +63,6 @@ def structure(body: bytes, type_: type[T]) -> T:
     return cast("T", _converter().structure(body, whole))
 
 
-def unstructure(value: object) -> object:
-    """Turn a model into JSON-ready values: datetimes as ISO 8601 text, `UNSET` fields left out.
-
-    Raises:
-        BadInput: a value JSON cannot hold, such as NaN or a naive datetime, with its path.
-    """
-    return _plain(value, "$")
-
-
-def encode(value: object) -> bytes:
-    """Turn a request body into JSON bytes; raises `BadInput` as `unstructure` does."""
-    try:
-        return json.dumps(unstructure(value), allow_nan=False, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        msg = "the body holds text that is not valid Unicode"
-        raise BadInput(msg) from None
-
-
 @cache
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=True)
@@ -86,7 +72,8 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(float, _float)
     converter.register_structure_hook_func(lambda t: t is Timestamp, _timestamp)
     converter.register_structure_hook_func(lambda t: t is object, lambda value, _: value)
-    for origin, reader in ((tuple, _array), (_Json, _whole), (Page, _page)):
+    converter.register_structure_hook_factory(attrs.has, partial(_object, converter))
+    for origin, reader in ((tuple, _array), (dict, _mapping), (_Json, _whole), (Page, _page)):
         converter.register_structure_hook_factory(_made_from(origin), partial(reader, converter))
     return converter
 
@@ -111,9 +98,11 @@ def _string(value: object, type_: type[str]) -> str:
 
 
 def _float(value: object, _: object) -> float:
-    if type(value) not in {int, float}:
+    if type(value) is int and value.bit_length() < _FINITE_BITS:
+        return float(value)
+    if type(value) is not float:
         raise _ExpectedError(_NUMBER)
-    return float(cast("float", value))
+    return value
 
 
 def _timestamp(value: object, _: object) -> datetime:
@@ -125,6 +114,29 @@ def _timestamp(value: object, _: object) -> datetime:
 
 def _made_from(origin: object) -> Callable[[object], bool]:
     return lambda type_: get_origin(type_) is origin
+
+
+def _object(converter: cattrs.Converter, type_: type) -> Callable[[object, object], object]:
+    """Read a JSON object as a model; cattrs alone would name a missing field for anything else."""
+    read = cast("Callable[[object, object], object]", converter.gen_structure_attrs_fromdict(type_))
+
+    def hook(value: object, _: object) -> object:
+        if not isinstance(value, dict):
+            raise _ExpectedError(_OBJECT)
+        return read(cast("object", value), type_)
+
+    return hook
+
+
+def _mapping(_converter: cattrs.Converter, _type: type) -> Callable[[object, object], object]:
+    """Read a JSON object of unknown shape as it is."""
+
+    def hook(value: object, _: object) -> object:
+        if not isinstance(value, dict):
+            raise _ExpectedError(_OBJECT)
+        return cast("dict[str, object]", value)
+
+    return hook
 
 
 def _array(converter: cattrs.Converter, type_: object) -> Callable[[object, object], tuple[object, ...]]:
@@ -148,7 +160,8 @@ def _whole(converter: cattrs.Converter, type_: object) -> Callable[[bytes, objec
         try:
             return decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return _slowly(converter, body, target)
+            doubtful = body
+        return _slowly(converter, doubtful, target)
 
     return hook
 
@@ -160,7 +173,7 @@ def _page(converter: cattrs.Converter, type_: object) -> Callable[[bytes, object
     array = converter.get_structure_hook(_Json[tuple[item, ...]])  # type: ignore[valid-type]
 
     def hook(body: bytes, _: object) -> Page[Any]:
-        if body.lstrip()[:1] == b"[":
+        if body.lstrip(_BEFORE)[:1] == b"[":
             items = array(body, None)
             n = len(items)
             return Page(items=items, number=1, size=n, total_count=n, total_pages=1, has_next=False, raw=body)
@@ -191,19 +204,22 @@ def _from_envelope(envelope: _Envelope[Any], body: bytes) -> Page[Any]:
 
 def _slowly(converter: cattrs.Converter, body: bytes, target: Any) -> object:
     """Read bytes with the standard library and cattrs, or raise with every place that is wrong."""
-    try:
-        value = json.loads(
-            body.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite, parse_int=_short_int
-        )
-    except RecursionError:
-        _invalid("JSON nested too deeply")
-    except ValueError:  # JSON and Unicode errors alike; their texts quote the body, so they are dropped
-        _invalid("HTML, not JSON" if body.lstrip()[:1] == b"<" else f"not JSON ({len(body)} bytes)")
+    value = _parsed(body)
     try:
         return converter.structure(value, target)
-    except (cattrs.BaseValidationError, ValueError, TypeError, AttributeError) as error:
+    except (cattrs.BaseValidationError, _ExpectedError) as error:
         doubts = "; ".join(cattrs.transform_error(error, format_exception=_reason)[:_DOUBTS])
-    return _invalid(doubts)
+    raise InvalidResponseError(doubts)
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError:
+        doubt = "JSON nested too deeply"
+    except ValueError:  # JSON, Unicode, and numbers too long alike; their texts quote the body, so they are dropped
+        doubt = "HTML, not JSON" if body.lstrip(_BEFORE)[:1] == b"<" else f"not JSON ({len(body)} bytes)"
+    raise InvalidResponseError(doubt)
 
 
 def _invalid(message: str) -> NoReturn:
@@ -212,11 +228,7 @@ def _invalid(message: str) -> NoReturn:
 
 def _reason(error: BaseException, type_: type | None) -> str:
     """Say what was expected and never what was found: values may be personal data."""
-    if isinstance(error, _ExpectedError):
-        return f"expected {error}"
-    return (
-        "required field missing" if isinstance(error, KeyError) else f"expected {getattr(type_, '__name__', 'object')}"
-    )
+    return f"expected {error}" if isinstance(error, _ExpectedError) else format_exception(error, type_)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -228,41 +240,3 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(text)
     return value
-
-
-def _short_int(text: str) -> int:
-    return int(text)  # raises ValueError beyond Python's own limit of digits
-
-
-def _plain(value: object, path: str) -> object:
-    if isinstance(value, Mapping):
-        pairs = cast("Mapping[object, object]", value).items()
-        return {_key(key, path): _plain(item, f"{path}.{key}") for key, item in pairs}
-    if isinstance(value, list | tuple):
-        return [_plain(item, f"{path}[{i}]") for i, item in enumerate(cast("list[object]", value))]
-    if attrs.has(type(value)):
-        fields = {
-            name: getattr(value, name) for name in attrs.fields_dict(cast("type[attrs.AttrsInstance]", type(value)))
-        }
-        return {name: _plain(item, f"{path}.{name}") for name, item in fields.items() if item is not UNSET}
-    return _leaf(value, path)
-
-
-def _key(key: object, path: str) -> str:
-    if isinstance(key, str):
-        return key
-    msg = f"{path} has a key that is not a string"
-    raise BadInput(msg, path.removeprefix("$."))
-
-
-def _leaf(value: object, path: str) -> object:
-    if isinstance(value, Enum):
-        return value.value
-    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    if isinstance(value, datetime):
-        return instant(path.removeprefix("$."), value)
-    if isinstance(value, date):
-        return value.isoformat()
-    msg = f"{path} cannot be sent as JSON: {type(value).__name__}"
-    raise BadInput(msg, path.removeprefix("$."))
