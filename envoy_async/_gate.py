@@ -125,6 +125,7 @@ class Gate:
         self._clock = clock
         self._line: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def enter(self) -> bool:
         """Take a permit if one is free and nobody waits; says whether it was taken."""
@@ -145,6 +146,9 @@ class Gate:
                 self._window.unsent()
                 self._move()
             raise
+        if self._closed:  # in the moment its turn came
+            self._window.unsent()
+            raise _closed()
 
     def leave(self, headers: Mapping[str, str] | None) -> None:
         """Hand the permit back after the attempt, with the answer's headers if there was one."""
@@ -165,9 +169,10 @@ class Gate:
         """Send everybody in line away with `ClientClosedError`."""
         if self._timer is not None:
             self._timer.cancel()
+        self._closed = True
         for turn in self._line:
             if not turn.done():
-                turn.set_exception(ClientClosedError("the client was closed"))
+                turn.set_exception(_closed())
         self._line.clear()
 
     def _move(self) -> None:
@@ -185,3 +190,7 @@ class Gate:
                 return
             self._window.sent()
             self._line.popleft().set_result(None)
+
+
+def _closed() -> ClientClosedError:
+    return ClientClosedError("the client was closed")

@@ -81,6 +81,7 @@ class Position(Generic[T]):
         self._immutable_order = immutable_order
         self._latest: OrderedDict[str, None] = OrderedDict()
         self._barren = 0
+        self._warned_at = 0
 
     @property
     def next_page(self) -> int:
@@ -88,11 +89,7 @@ class Position(Generic[T]):
         return self._frontier // self.size + 1
 
     def accept(self, page: Page[T]) -> tuple[T, ...]:
-        """Take a fetched page in; returns its records that are to be delivered, in the server's order.
-
-        Raises:
-            PaginationError: the listing turns in circles, or rows come in faster than they are read.
-        """
+        """Take a fetched page in; returns its records that are to be delivered, in the server's order."""
         self.size = page.size or self.size  # the server may have clamped it
         before = self.report.total_at_end
         if before is not None and page.total_count is not None:
@@ -137,18 +134,22 @@ class Position(Generic[T]):
             and records != self._limit
             and (self._immutable_order or one_answer),
         )
-        if not self.report.finished:
-            self._guard()
 
-    def _guard(self) -> None:
-        """Stop a listing that turns in circles, or whose rows come in faster than they are read."""
+    def guard(self) -> None:
+        """Stop before another page when the listing turns in circles, or rows come in faster than they are read.
+
+        Raises:
+            PaginationError: once each time; a listing that is stepped again goes on.
+        """
         report = self.report
         if self._barren == _BARREN:
             self._barren = 0
             msg = f"{_BARREN} pages in a row brought nothing new, and the server says that more follow"
             raise PaginationError(msg)
-        if report.total_at_start is not None and report.pages >= _PATIENCE * (report.total_at_start // self.size + 10):
-            msg = f"{report.pages} pages read of a listing of {report.total_at_start} records, and no end in sight"
+        at_start = report.total_at_start
+        if at_start is not None and report.pages - self._warned_at >= _PATIENCE * (at_start // self.size + 10):
+            self._warned_at = report.pages
+            msg = f"{report.pages} pages read of a listing of {at_start} records, and no end in sight"
             raise PaginationError(msg)
 
     def spend(self, attempts: tuple[Attempt, ...]) -> None:
@@ -167,6 +168,7 @@ async def follow(
 ) -> AsyncGenerator[Page[T], None]:
     """Fetch page after page while the server says that more follow; *position* says which."""
     while not position.report.finished:
+        position.guard()
         response = await send(request.at_page(position.next_page, position.size))
         position.spend(response.attempts)
         page = read(response)

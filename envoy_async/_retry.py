@@ -120,6 +120,7 @@ class Verdict(Enum):
     UNKNOWN = "unknown"
 
 
+_TOO_MANY = 429
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _MAY_HAVE_RUN = frozenset({408, 425, 429})  # and every 5xx
 
@@ -145,7 +146,7 @@ def _may_have_run(error: EnvoyError) -> bool:
 
 def is_quota_refusal(error: EnvoyError | None) -> bool:
     """Whether the server refused for quota, before running anything."""
-    return isinstance(error, RateLimitedError) and error.code == "rate_limit_exceeded"
+    return isinstance(error, RateLimitedError) and error.status == _TOO_MANY and error.code == "rate_limit_exceeded"
 
 
 def backoff(policy: RetryPolicy, error: EnvoyError, failures: int, rng: Random) -> float:

@@ -61,7 +61,7 @@ class EnvoyError(Exception):
     route: str | None = None
     """Path template of the call, such as `/calls/{call_id}`."""
     attempts: tuple[Attempt, ...] = ()
-    """The ledger: one row per attempt."""
+    """The ledger, one row per attempt."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

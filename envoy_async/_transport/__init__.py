@@ -36,7 +36,7 @@ from .._retry import (
     verdict,
 )
 from .._wire import Attempt, Request, Response
-from ..errors import DeadlineExceededError, EnvoyError, PoolTimeoutError, RateLimitedError, at
+from ..errors import ClientClosedError, DeadlineExceededError, EnvoyError, PoolTimeoutError, RateLimitedError, at
 from ._body import Body
 from ._failures import SendOnce, judge, translate
 from ._pool import Lane, Pool
@@ -44,6 +44,8 @@ from ._pool import Lane, Pool
 __all__ = ["Pool", "Settings", "Transport"]
 
 _LARGE = 1024 * 1024  # bytes
+_CANCELLED = EnvoyError("the attempt was cancelled")  # stands in the ledger, never raised
+_EXACT = 3600.0  # seconds up to which aiohttp does not round a time limit up
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
 
@@ -87,6 +89,7 @@ class _Call:
     failures: int = 0
     refusals: int = 0
     wait: float = 0.0
+    closed: bool = False
     last_error: EnvoyError | None = None
     ledger: tuple[Attempt, ...] = ()
 
@@ -135,33 +138,35 @@ class Transport:
         if not lane.gate.enter():
             await self._queue(call, lane.gate)
         call.sent = self._clock()
+        limit = lane.begin(min(self.settings.timeouts.attempt, max(0.001, call.deadline - call.sent)))
         answer: aiohttp.ClientResponse | None = None
+        outcome: Response | EnvoyError = _CANCELLED
         try:
-            async with self._request(lane, call) as answer:
+            async with limit, self._request(lane, call) as answer:
                 body = Body(answer.headers.get("Content-Encoding"))
                 async for chunk in answer.content.iter_any():
                     body.feed(chunk)
             outcome = judge(Response(answer.status, answer.headers, body.end()))
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError, EnvoyError) as error:
-            outcome = translate(error, answer, URL(self.settings.base_url), closed=self.pool.closed)
+            outcome = translate(error, answer, URL(self.settings.base_url))
+        except asyncio.CancelledError as cancelled:
+            raise cancelled.with_traceback(None)  # noqa: B904 - aiohttp's frames hold the headers
         finally:
+            lane.end(limit)
+            self._settle(call, lane, outcome)
             lane.gate.leave(None if answer is None else answer.headers)
         if isinstance(outcome, EnvoyError):
-            raise self._noted(call, lane.gate, outcome)
-        call.note(self._clock(), outcome.status)
+            raise outcome
         return Response(outcome.status, outcome.headers, outcome.body, call.ledger)
 
     def _request(self, lane: Lane, call: _Call) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        timeouts = self.settings.timeouts
-        left = max(0.001, call.deadline - call.sent)
         return lane.session(call.kind).request(
             call.request.method,
             URL(self.settings.base_url + call.request.target, encoded=True),
             data=_streamed(call.request.body),
             headers=self.settings.headers(body=call.request.body is not None),
-            timeout=aiohttp.ClientTimeout(
-                total=min(timeouts.attempt, left), sock_connect=timeouts.connect, ceil_threshold=3600
-            ),
+            skip_auto_headers=("Content-Type",),
+            timeout=aiohttp.ClientTimeout(sock_connect=self.settings.timeouts.connect, ceil_threshold=_EXACT),
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=False,
@@ -181,17 +186,20 @@ class Transport:
             return
         raise late
 
-    def _noted(self, call: _Call, gate: Gate, failure: EnvoyError) -> EnvoyError:
-        """Write the failure into the ledger, and make everybody wait when it is a 429."""
-        call.note(self._clock(), failure.status, type(failure).__name__)
-        refused = isinstance(failure, RateLimitedError)
+    def _settle(self, call: _Call, lane: Lane, outcome: Response | EnvoyError) -> None:
+        """Write the attempt into the ledger; a 429 makes everybody wait, before the next in line may go."""
+        if isinstance(outcome, Response):
+            call.note(self._clock(), outcome.status)
+            return
+        call.note(self._clock(), outcome.status, type(outcome).__name__)
+        refused = isinstance(outcome, RateLimitedError)
         call.refusals += refused
-        call.failures += not is_quota_refusal(failure)
-        call.wait = backoff(self.settings.retry, failure, call.refusals if refused else call.failures, self._random)
-        call.last_error = failure
+        call.failures += not is_quota_refusal(outcome)
+        call.wait = backoff(self.settings.retry, outcome, call.refusals if refused else call.failures, self._random)
+        call.last_error = outcome
+        call.closed = not lane.open
         if refused:
-            gate.pause(call.wait)
-        return failure
+            lane.gate.pause(call.wait)
 
     async def _retry(self, call: _Call, failure: EnvoyError) -> Response:
         """Let tenacity go on from the first failure; the policy decides, the gate waits for quota."""
@@ -216,17 +224,17 @@ class Transport:
         raise at(self._final(call, last), call.request, call.ledger).with_traceback(None)
 
     def _again(self, call: _Call, error: EnvoyError) -> bool:
-        return again(self.settings.retry, self._state(call, error))
-
-    def _state(self, call: _Call, error: EnvoyError) -> Failure:
         left = call.deadline - self._clock()
-        return Failure(call.kind, error, call.failures, call.wait, left, call.request.patient)
+        failure = Failure(call.kind, error, call.failures, call.wait, left, call.request.patient)
+        return not call.closed and again(self.settings.retry, failure)
 
     def _final(self, call: _Call, error: EnvoyError) -> EnvoyError:
         """Choose what the caller sees: the last error, that time ran out, or that the outcome is unknown."""
         found = verdict(call.kind, error)
         if found is Verdict.UNKNOWN:
             return outcome_unknown(error)
+        if call.closed and found is Verdict.RETRY:
+            return ClientClosedError("the client was closed")
         out_of_time = found is Verdict.RETRY and call.failures < self.settings.retry.max_attempts
         return self._too_late(call, error) if out_of_time and not is_quota_refusal(error) else error
 

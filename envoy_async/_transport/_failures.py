@@ -72,11 +72,10 @@ def _host(location: str | None) -> str:
         return "an unreadable place"
 
 
-def translate(error: Exception, answer: aiohttp.ClientResponse | None, url: URL, *, closed: bool) -> EnvoyError:
+def translate(error: Exception, answer: aiohttp.ClientResponse | None, url: URL) -> EnvoyError:
     """Return the public error for what an attempt raised; *answer* is there once a status had arrived."""
     if answer is None:
-        place = f"{url.host}:{url.port}"
-        return _unanswered(error, place, closed=closed)
+        return _unanswered(error, f"{url.host}:{url.port}")
     if answer.status >= 400:  # noqa: PLR2004 - refused already, whatever its body was
         return status_error(Response(answer.status, answer.headers, b""))
     found = error if isinstance(error, EnvoyError) else InvalidResponseError("the answer broke off")
@@ -88,12 +87,12 @@ def translate(error: Exception, answer: aiohttp.ClientResponse | None, url: URL,
     return found
 
 
-def _unanswered(error: Exception, place: str, *, closed: bool) -> EnvoyError:
+def _unanswered(error: Exception, place: str) -> EnvoyError:
     match error:
         case EnvoyError():
             found: EnvoyError = error
-        case RuntimeError() if closed:
-            found = ClientClosedError("the client was closed")
+        case RuntimeError():  # aiohttp's word for a closed session
+            found = ClientClosedError("the session was closed")
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ServerFingerprintMismatch():
             found = TlsError(f"the certificate of {place} was refused")
         case aiohttp.ClientConnectorSSLError():

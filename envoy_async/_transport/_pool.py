@@ -26,6 +26,7 @@ class Lane:
     def __init__(self, gate: Gate, given: aiohttp.ClientSession | None) -> None:
         self.gate = gate
         self.open = True
+        self._running: set[asyncio.Timeout] = set()
         self._given = given
         self._reads = given or _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE))
         # a pooled connection gone stale loses a POST without telling, so unsafe operations never use one
@@ -36,12 +37,25 @@ class Lane:
         """Return the session that sends this kind of operation."""
         return self._fresh if kind is Kind.UNSAFE else self._reads
 
+    def begin(self, seconds: float) -> asyncio.Timeout:
+        """Return the time limit of an attempt; it ends early when the lane is closed."""
+        limit = asyncio.timeout(seconds)
+        self._running.add(limit)
+        return limit
+
+    def end(self, limit: asyncio.Timeout) -> None:
+        """Forget the limit of an attempt that is over."""
+        self._running.discard(limit)
+
     async def _keep(self) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
             self.open = False
             self.gate.close()
+            for limit in self._running:
+                if not limit.expired():
+                    limit.reschedule(0)
             if self._given is None:
                 await self._reads.close()
                 await self._fresh.close()

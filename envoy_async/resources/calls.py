@@ -63,8 +63,9 @@ class Calls(Resource):
             "order_by": order_by,
             "order_desc": order_desc,
         }
-        newest_first = order_by in {None, "created_at"} and order_desc in {None, True}
-        provable = newest_first and status is None and search is None
+        # a filter on a field that may change, or whose meaning is not known, lets rows come and go in the middle
+        filters = (status, time_period, start_date, end_date, search)
+        provable = order_by in {None, "created_at"} and order_desc is not False and not any(filters)
         return self._pages(
             Call, "/calls", query=query, page=page, page_size=page_size, limit=limit, immutable_order=provable
         )
