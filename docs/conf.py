@@ -15,6 +15,9 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "endpo
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"envoy-async {release}"
+html_show_copyright = False  # LICENSE speaks for every file
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -23,7 +26,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_format = "short"
 autodoc_class_signature = "mixed"
-autodoc_preserve_defaults = True
 autodoc_typehints_description_target = "all"
 default_role = "code"
 python_use_unqualified_type_names = True

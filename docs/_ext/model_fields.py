@@ -1,0 +1,63 @@
+# ruff: noqa: INP001 - read by Sphinx, never imported as a package
+"""Models in the reference: one list of fields with type and meaning, instead of a signature without either.
+
+The meaning is the text under a field in the source. What readers only receive shows no arguments.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import enum
+from collections.abc import Iterator
+from typing import Any, get_type_hints
+
+import attrs
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.typing import stringify_annotation
+
+from envoy_async._paging import Pages
+from envoy_async.models import LoadUpdate, Location, NewLoad, Page, Stop, Timestamp
+from envoy_async.resources import Calls, Loads
+from envoy_async.sandbox import Fault, Store
+
+_RECEIVED = (Calls, Loads, Pages, Page, Store, enum.Enum, BaseException)
+_MADE = {NewLoad, LoadUpdate, Location, Stop, Fault}
+_TIMESTAMP = stringify_annotation(Timestamp)
+
+
+def _is_record(found: object) -> bool:
+    """Tell whether fields are what there is to say: an attrs class that does not list its arguments itself."""
+    return isinstance(found, type) and attrs.has(found) and "\nArgs:" not in (found.__doc__ or "").replace("    ", "")
+
+
+def _docstring(_: Sphinx, what: str, __: str, found: Any, ___: object, lines: list[str]) -> None:
+    if what == "attribute" and lines:  # napoleon takes what stands before a colon for the type
+        lines[0] = lines[0].replace(": ", ", ", 1)
+    elif _is_record(found):
+        lines += ["", "Args:", *_fields(found)]
+
+
+def _fields(found: Any) -> Iterator[str]:
+    said = ModuleAnalyzer.for_module(found.__module__).attr_docs
+    hints = get_type_hints(found, localns=vars(collections.abc), include_extras=True)  # some are for checkers only
+    for field in attrs.fields(found):
+        if field.init:
+            type_ = stringify_annotation(hints[field.name]).replace(_TIMESTAMP, "envoy_async.models.Timestamp")
+            type_ = type_.replace("envoy_async.models._page.T", "T")
+            meaning = " ".join(said.get((found.__qualname__, field.name), [])).strip()
+            yield f"    {field.name} ({type_}): {meaning}"
+
+
+def _signature(app: Sphinx, _: str, name: str, found: object, *__: object) -> tuple[str, None] | None:
+    if isinstance(found, type) and (issubclass(found, _RECEIVED) or (_is_record(found) and found not in _MADE)):
+        app.env.current_document.autodoc_annotations.pop(name, None)
+        return "", None
+    return None
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect before napoleon, which turns `Args:` into a list."""
+    app.connect("autodoc-process-docstring", _docstring, priority=400)
+    app.connect("autodoc-process-signature", _signature, priority=600)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
