@@ -21,7 +21,7 @@ EQUIPMENT = (
     Equipment("VAN", 52, 53, 2.05, 44_500, ("Paper Products", "Consumer Electronics", "Packaged Beverages", "Tires")),
     Equipment("REEFER", 26, 53, 2.45, 43_000, ("Frozen Poultry", "Fresh Produce", "Dairy", "Ice Cream", "Berries")),
     Equipment("FLATBED", 14, 48, 2.60, 47_500, ("Steel Coils", "Lumber", "Roofing Shingles", "Concrete Pipe")),
-    Equipment("STEP_DECK", 5, 53, 2.75, 46_000, ("Farm Machinery", "Forklifts", "Crated Machinery")),
+    Equipment("STEP_DECK", 5, 53, 2.75, 46_000, ("Farm Machinery", "Forklifts", "Palletized Machinery")),
     Equipment("POWER_ONLY", 3, 53, 1.85, 42_000, ("Preloaded Trailer", "Retail Store Freight")),
 )
 
