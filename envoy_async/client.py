@@ -149,7 +149,7 @@ def _base_url(text: str) -> str:
     """Check and normalise the base URL: `https`, or `http` to this machine, and nothing but a path behind."""
     try:
         url = URL(text)
-    except ValueError:
+    except (ValueError, IndexError):  # yarl trips over "https://[]@"
         url = URL()
     if url.scheme not in {"https", "http"} or not url.host or not _ADDRESS.fullmatch(text):
         msg = f"base_url must be an address like {BASE_URL}"

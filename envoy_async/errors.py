@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ._wire import Attempt, Request, Response
 
 _EXCERPT = 200  # characters kept of a body that is not the documented envelope
+_TELLING = 8  # characters; what is shorter is no secret, and stands in many a word
 _LONGEST = 1000  # characters kept of a message of the server
 
 
@@ -239,4 +240,14 @@ def _text(value: object) -> str | None:
 def at(error: EnvoyError, request: Request, attempts: tuple[Attempt, ...] = ()) -> EnvoyError:
     """Return *error* with the operation it belongs to and its ledger filled in."""
     error.method, error.route, error.attempts = request.method, request.template, attempts
+    return error
+
+
+def without(error: EnvoyError, secret: str) -> EnvoyError:
+    """Return *error* with the secret taken out of what the server said, should it have echoed it."""
+    for name in ("message", "code", "param", "request_id"):
+        text = getattr(error, name)
+        if text is not None and len(secret) >= _TELLING and secret in text:
+            setattr(error, name, text.replace(secret, "***"))
+    error.args = (error.message,)
     return error

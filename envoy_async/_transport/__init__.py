@@ -36,7 +36,15 @@ from .._retry import (
     verdict,
 )
 from .._wire import Attempt, Request, Response
-from ..errors import ClientClosedError, DeadlineExceededError, EnvoyError, PoolTimeoutError, RateLimitedError, at
+from ..errors import (
+    ClientClosedError,
+    DeadlineExceededError,
+    EnvoyError,
+    PoolTimeoutError,
+    RateLimitedError,
+    at,
+    without,
+)
 from ._body import Body
 from ._failures import SendOnce, judge, translate
 from ._pool import Lane, Pool
@@ -156,7 +164,7 @@ class Transport:
             self._settle(call, lane, outcome)
             lane.gate.leave(None if answer is None else answer.headers)
         if isinstance(outcome, EnvoyError):
-            raise outcome
+            raise without(outcome, self.settings.credentials.value)
         return Response(outcome.status, outcome.headers, outcome.body, call.ledger)
 
     def _request(self, lane: Lane, call: _Call) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
