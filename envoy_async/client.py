@@ -43,7 +43,8 @@ class EnvoyClient:
         base_url: what operation paths are appended to; else `ENVOY_BASE_URL`, else the vendor's.
         retry: how often and how patiently a failed operation is sent again.
         timeouts: how long things may take, in seconds.
-        session: an aiohttp session to send with; it is used and never closed. Its middlewares do not run.
+        session: an aiohttp session to send with; it is used and never closed. Its middlewares do not run, and
+            unsafe operations go over its pooled connections, where more of them end in `OutcomeUnknownError`.
 
     Raises:
         ConfigurationError: there is no key, or a setting cannot work.
@@ -60,8 +61,8 @@ class EnvoyClient:
         session: aiohttp.ClientSession | None = None,
     ) -> None:
         known = _credentials(credentials, os.environ)
-        organization = organization_id or os.environ.get("ENVOY_ORGANIZATION_ID") or None
-        address = _base_url(base_url or os.environ.get("ENVOY_BASE_URL") or BASE_URL)
+        organization = os.environ.get("ENVOY_ORGANIZATION_ID") or None if organization_id is None else organization_id
+        address = _base_url(os.environ.get("ENVOY_BASE_URL") or BASE_URL if base_url is None else base_url)
         user_agent = f"envoy-async/{__version__}"
         settings = Settings(address, known, _organization(organization), retry, timeouts, user_agent)
         self._use(Transport(settings, Pool(session), clock=_loop_time, sleep=asyncio.sleep, random=Random()))  # noqa: S311 - jitter

@@ -234,7 +234,9 @@ def _envelope(body: bytes) -> tuple[str | None, str | None, str | None]:
 
 
 def _text(value: object) -> str | None:
-    return value[:_LONGEST] if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    return "".join(sign if sign.isprintable() else " " for sign in value[:_LONGEST])  # one line, also in a log
 
 
 def at(error: EnvoyError, request: Request, attempts: tuple[Attempt, ...] = ()) -> EnvoyError:

@@ -10,6 +10,7 @@ import zlib
 
 from ..errors import InvalidResponseError
 
+_STEP = 256 * 1024  # bytes
 LARGEST = 16 * 1024 * 1024  # bytes of one body, inflated
 
 
@@ -28,17 +29,30 @@ class Body:
 
     def feed(self, chunk: bytes) -> None:
         """Take the next chunk; raises `InvalidResponseError` when it does not inflate or is one too many."""
-        if self._inflater is not None:
-            try:
-                chunk = self._inflater.decompress(chunk, self._largest - self._size + 1)
-            except zlib.error:
-                msg = "the answer's gzip body is damaged"
-                raise InvalidResponseError(msg) from None
-        self._size += len(chunk)
+        if self._inflater is None:
+            self._take(chunk)
+            return
+        while chunk:  # in steps, because zlib holds what it returns twice
+            self._take(self._inflated(self._inflater, chunk))
+            chunk = self._inflater.unconsumed_tail
+
+    @staticmethod
+    def _inflated(inflater: zlib._Decompress, chunk: bytes) -> bytes:
+        try:
+            data = inflater.decompress(chunk, _STEP)
+        except zlib.error:
+            data = None
+        if data is None or inflater.unused_data:
+            msg = "the answer's gzip body is damaged"
+            raise InvalidResponseError(msg)
+        return data
+
+    def _take(self, data: bytes) -> None:
+        self._size += len(data)
         if self._size > self._largest:
             msg = f"the answer is larger than {self._largest} bytes"
             raise InvalidResponseError(msg)
-        self._parts.append(chunk)
+        self._parts.append(data)
 
     def end(self) -> bytes:
         """Return the whole body; raises when the gzip stream broke off."""

@@ -89,10 +89,8 @@ def translate(error: Exception, answer: aiohttp.ClientResponse | None, url: URL)
 
 def _unanswered(error: Exception, place: str) -> EnvoyError:
     match error:
-        case EnvoyError():
-            found: EnvoyError = error
         case RuntimeError():  # aiohttp's word for a closed session
-            found = ClientClosedError("the session was closed")
+            found: EnvoyError = ClientClosedError("the session was closed")
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ServerFingerprintMismatch():
             found = TlsError(f"the certificate of {place} was refused")
         case aiohttp.ClientConnectorSSLError():

@@ -1,0 +1,29 @@
+"""A sandbox without a quota and a client on it: what most tests talk to, over a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import settings
+
+from envoy_async import EnvoyClient
+from envoy_async.sandbox import Sandbox
+
+settings.register_profile("suite", deadline=None)  # a busy machine is no bug
+settings.load_profile("suite")
+NOW = 1_763_740_800.0  # Friday 2025-11-21, 16:00 UTC
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """Run a sandbox of 250 calls and 60 loads that refuses nothing for quota, at 2025-11-21T16:00:00Z for ever."""
+    async with Sandbox(calls=250, loads=60, quota=None, clock=lambda: NOW) as running:
+        yield running
+
+
+@pytest.fixture
+async def envoy(sandbox: Sandbox) -> AsyncIterator[EnvoyClient]:
+    """Give a client of the sandbox, closed afterwards."""
+    async with EnvoyClient(sandbox.api_key, base_url=sandbox.base_url) as client:
+        yield client

@@ -1,0 +1,242 @@
+"""The shapes of the API: open enums, the mark for "left out", and what every model promises."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import UTC, datetime
+from enum import Enum
+from typing import get_type_hints
+
+import attrs
+import pytest
+from hypothesis import given, strategies as st
+
+from envoy_async import ApiKey, BearerToken, models
+from envoy_async.models import (
+    UNSET,
+    CallDirection,
+    CallRecording,
+    CallStatus,
+    EquipmentType,
+    EscalationStatus,
+    LoadMode,
+    LoadUpdate,
+    OpenEnum,
+    Page,
+    Unset,
+)
+
+ENUMS = [CallDirection, CallStatus, EquipmentType, EscalationStatus, LoadMode]
+NAMES = sorted(models.__all__)
+MODELS: list[type[attrs.AttrsInstance]] = [found for name in NAMES if attrs.has(found := getattr(models, name))]
+CANARY = "canary-7f3a"
+
+
+def through_pickle(value: object, protocol: int = pickle.HIGHEST_PROTOCOL) -> object:
+    """Send a value to another process and back, so to speak."""
+    restored: object = pickle.loads(pickle.dumps(value, protocol))  # noqa: S301 - our own bytes
+    return restored
+
+
+def test_every_enum_of_the_package_is_listed_here() -> None:
+    """The tests below speak for all open enums."""
+    kinds = [kind for name in NAMES if isinstance(kind := getattr(models, name), type) and issubclass(kind, OpenEnum)]
+    assert kinds == [*ENUMS, OpenEnum]
+
+
+@pytest.mark.parametrize("kind", ENUMS)
+def test_a_known_value_is_its_member(kind: type[OpenEnum]) -> None:
+    """Looking a known text up gives the one member, which says that it is known."""
+    for member in kind:
+        assert kind(member.value) is member
+        assert kind(member) is member
+        assert member.is_known
+        assert member == member.value == str(member) == f"{member}"
+
+
+@given(kind=st.sampled_from(ENUMS), text=st.text())
+def test_an_unknown_value_stays_usable(kind: type[OpenEnum], text: str) -> None:
+    """It has the enum's type, equals its text, is found where its text is found, and says that it is unknown."""
+    value = kind(text)
+    assert type(value) is kind
+    assert value.is_known == (text in {member.value for member in kind})
+    assert (value.value, str(value), f"{value}") == (text, text, text)
+    assert value == text
+    assert hash(value) == hash(text)
+    by_text: dict[str, int] = {text: 1, value: 2}
+    assert by_text == {text: 2}
+    assert value == kind(text)
+    assert value != kind(text + "x")
+
+
+class Paint(OpenEnum):
+    """An enum whose members are not called what their values are."""
+
+    RED = "red"
+
+
+def test_a_value_is_found_by_its_text_whatever_the_member_is_called() -> None:
+    """Equality and hash follow the text and never the member's name."""
+    by_text: dict[str, int] = {"red": 1}
+    assert by_text[Paint.RED] == 1
+    assert hash(Paint.RED) == hash("red")
+    assert Paint("red") is Paint.RED
+    assert not Paint("RED").is_known
+    assert Paint("RED") != Paint.RED
+
+
+@pytest.mark.parametrize("kind", ENUMS)
+def test_unknown_values_do_not_pile_up(kind: type[OpenEnum]) -> None:
+    """A server that sends ever new values does not make the class grow, and nobody's value becomes known."""
+    members, table = list(kind), dict(kind._value2member_map_)
+    values = [kind("NEW_" + str(number)) for number in range(100)]
+    assert not any(value.is_known for value in values)
+    assert list(kind) == members
+    assert kind._value2member_map_ == table
+    assert not hasattr(kind, "NEW_1")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("text", ["COMPLETED", "NEVER_SEEN", ""])
+def test_enum_values_pickle_and_copy(text: str, protocol: int) -> None:
+    """A value, known or not, comes out of another process as it went in."""
+    value = CallStatus(text)
+    for other in (through_pickle(value, protocol), copy.copy(value), copy.deepcopy(value)):
+        assert type(other) is CallStatus
+        assert (other, other.is_known, other.name) == (value, value.is_known, value.name)
+
+
+@pytest.mark.parametrize("value", [None, 5, 1.5, b"COMPLETED", ["COMPLETED"]], ids=repr)
+def test_an_enum_value_is_text(value: object) -> None:
+    """Anything but text is refused; None never becomes a status called None."""
+    with pytest.raises(ValueError, match="is not a valid CallStatus"):
+        CallStatus(value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_unset_is_one_and_false() -> None:
+    """There is one UNSET in a process, it is false, and it stays itself through copies and pickles."""
+    assert not UNSET
+    assert repr(UNSET) == "UNSET"
+    assert Unset("UNSET") is UNSET
+    assert list(Unset) == [UNSET]
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert through_pickle(UNSET, protocol) is UNSET
+    assert copy.deepcopy({"a": UNSET})["a"] is UNSET
+
+
+def test_unset_differs_from_null() -> None:
+    """A change that leaves a field out is another change than one that sends null."""
+    assert LoadUpdate() == LoadUpdate(is_posted=UNSET)
+    assert len({LoadUpdate(), LoadUpdate(is_posted=None), LoadUpdate(is_posted=False)}) == 3
+
+
+def made(model: type[attrs.AttrsInstance]) -> attrs.AttrsInstance:
+    """Make an instance with a canary in every field; models do not check, so one value fits all."""
+    return model(**dict.fromkeys(attrs.fields_dict(model), CANARY))
+
+
+def test_every_public_shape_is_tested_here() -> None:
+    """What is exported is a model, an open enum, or one of four known pieces."""
+    pieces = {"UNSET", "OpenEnum", "Timestamp", "Unset"}
+    assert {*pieces, *(kind.__name__ for kind in ENUMS), *(kind.__name__ for kind in MODELS)} == set(NAMES)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_is_a_frozen_slotted_value(model: type[attrs.AttrsInstance]) -> None:
+    """It cannot be changed, has no room for stray attributes, and equals, hashes, and pickles by its fields."""
+    one = made(model)
+    for name in (*attrs.fields_dict(model), "stray"):
+        with pytest.raises(AttributeError):
+            setattr(one, name, None)
+    assert not hasattr(one, "__dict__")
+    assert one == made(model)
+    assert hash(one) == hash(made(model))
+    assert through_pickle(one) == one
+    names = list(attrs.fields_dict(model))
+    for name in names:
+        others = dict.fromkeys(names, CANARY) | {name: "other"}
+        assert (model(**others) == one) is (name == "raw")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_is_made_by_keyword(model: type[attrs.AttrsInstance]) -> None:
+    """Fields may be added between others without a caller noticing, since none is positional."""
+    with pytest.raises(TypeError):
+        model(*[CANARY] * len(attrs.fields(model)))
+    assert all(field.kw_only for field in attrs.fields(model))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_keeps_to_what_both_readers_read_alike(model: type[attrs.AttrsInstance]) -> None:
+    """No converter, no alias, no validator, no cached hash: names are the JSON keys and values stay as given."""
+    for field in attrs.fields(model):
+        assert field.converter is None
+        assert field.validator is None
+        assert field.alias == field.name
+        assert field.init
+        assert getattr(made(model), field.name) is CANARY
+    assert "_attrs_cached_hash" not in getattr(model, "__slots__", ())
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if model is not Page])
+def test_a_model_can_be_asked_for_its_types(model: type[attrs.AttrsInstance]) -> None:
+    """Annotations resolve at run time, and every optional field has a default that says so."""
+    hints = get_type_hints(model)
+    for field in attrs.fields(model):
+        assert field.name in hints
+        assert field.default in {attrs.NOTHING, None, False, UNSET}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_says_where_it_comes_from(model: type[attrs.AttrsInstance]) -> None:
+    """Its docstring names the evidence: seen, or partial."""
+    text = model.__doc__ or ""
+    assert "seen" in text or "partial" in text
+
+
+def test_a_recording_does_not_print_its_address() -> None:
+    """Whoever holds the signed address can listen, so it is not in a log."""
+    moment = datetime(2025, 11, 21, tzinfo=UTC)
+    url = f"https://media.example/{CANARY}?signature={CANARY}"
+    recording = CallRecording(
+        call_id="call_1", url=url, content_type="audio/mp4", expires_at=moment, recording_status="AVAILABLE"
+    )
+    assert recording.url == url
+    assert CANARY not in f"{recording!r} {recording} {[recording]}"
+    assert "call_1" in repr(recording)
+
+
+def test_a_page_prints_its_numbers_and_not_its_records() -> None:
+    """A page in a log says which page it was; records are personal data."""
+    page = Page(items=(CANARY,), number=2, size=50, total_count=None, total_pages=7, has_next=True, raw=CANARY.encode())
+    assert repr(page) == "Page(number=2, size=50, total_count=None, total_pages=7, has_next=True)"
+    assert page == attrs.evolve(page, raw=b"other")
+    assert page != attrs.evolve(page, items=())
+
+
+@pytest.mark.parametrize("kind", [ApiKey, BearerToken])
+def test_a_credential_shows_itself_nowhere(kind: type[ApiKey | BearerToken]) -> None:
+    """Not in repr, str, or a format; it cannot be changed, and pickling it is refused with a reason."""
+    secret = kind(CANARY)
+    assert CANARY not in f"{secret!r} {secret} {[secret]} {secret!a}"
+    assert secret == kind(CANARY)
+    assert secret != kind("other")
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(secret, "value", "other")  # noqa: B010 - a type checker would refuse the plain form
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError, match="not pickled") as caught:
+            pickle.dumps({"nested": [secret]}, protocol)
+        assert CANARY not in str(caught.value)
+
+
+def test_a_credential_knows_its_header() -> None:
+    """A key goes out as X-API-Key, a token as a bearer; each is not the other."""
+    assert ApiKey(CANARY).header() == ("X-API-Key", CANARY)
+    assert BearerToken(CANARY).header() == ("Authorization", f"Bearer {CANARY}")
+    assert ApiKey(CANARY) != BearerToken(CANARY)  # type: ignore[comparison-overlap]
+
+
+def test_unset_is_an_enum_for_type_checkers() -> None:
+    """`is UNSET` narrows a type only because UNSET is the single member of an enum."""
+    assert isinstance(UNSET, Enum)

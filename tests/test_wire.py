@@ -1,0 +1,317 @@
+"""What goes on the wire as values: paths, queries, headers, and how long the server asks to wait."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from email.utils import format_datetime
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import attrs
+import pytest
+from hypothesis import example, given, strategies as st
+
+from envoy_async._wire import (
+    BadInput,
+    Request,
+    Response,
+    build,
+    encode,
+    expand,
+    header_value,
+    instant,
+    parse_retry_after,
+)
+
+UUID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+NOW = "Wed, 21 Oct 2015 07:28:00 GMT"
+UNREADABLE = ["-5", "nan", "inf", "Infinity", "1e9", "0x10", "30, 60", "30;60", "", " ", "soon", "+5", "1_0", "5."]
+HOSTILE = ["", ".", "..", "a/b", "../loads", "a\r\nX-Evil: 1", "a\x00b", "a?b=c", "a#b", "%2e%2e", "\ud800", "é", "a b"]
+
+
+class NoOffset(tzinfo):
+    """A time zone that does not know its offset: by Python's own definition a datetime with it is naive."""
+
+    def utcoffset(self, dt: datetime | None) -> None:
+        """Know nothing."""
+
+    def dst(self, dt: datetime | None) -> None:
+        """Know nothing."""
+
+    def tzname(self, dt: datetime | None) -> str:
+        """Have a name all the same."""
+        return "nowhere"
+
+
+@pytest.mark.parametrize(("name", "prefix"), [("call_id", "call_"), ("load_id", "load_")])
+def test_an_id_is_taken_with_its_prefix_or_as_a_raw_uuid(name: str, prefix: str) -> None:
+    """Both forms reach the path unchanged; the reference declares one and the id guide the other."""
+    template = f"/things/{{{name}}}/end"
+    assert expand(template, {name: prefix + UUID}) == f"/things/{prefix}{UUID}/end"
+    assert expand(template, {name: UUID.upper()}) == f"/things/{UUID.upper()}/end"
+
+
+@pytest.mark.parametrize("name", ["call_id", "load_id"])
+@pytest.mark.parametrize(
+    "value",
+    [*HOSTILE, f"org_{UUID}", f"call_load_{UUID}", UUID + "\n", UUID[:-1], f"{UUID}/end", UUID.replace("-", "")],
+)
+def test_an_id_of_another_shape_is_refused(name: str, value: str) -> None:
+    """Nothing but the documented shapes leaves; the message says what was expected and not what was given."""
+    with pytest.raises(BadInput, match=rf"{name} has the wrong shape: expected {name[:5]}<uuid> or <uuid>$") as caught:
+        expand(f"/things/{{{name}}}", {name: value})
+    assert caught.value.param == name
+
+
+@pytest.mark.parametrize(("name", "other"), [("call_id", "load_"), ("load_id", "call_")])
+def test_the_id_of_another_group_is_refused(name: str, other: str) -> None:
+    """A load's id never addresses a call."""
+    with pytest.raises(BadInput) as caught:
+        expand(f"/things/{{{name}}}", {name: other + UUID})
+    assert caught.value.param == name
+
+
+@pytest.mark.parametrize("value", [None, 5, b"x", UUID.encode(), ["a"]])
+def test_an_id_that_is_no_text_is_refused(value: object) -> None:
+    """`None` never becomes the segment "None"."""
+    with pytest.raises(BadInput, match=f"^call_id must be a string, not {type(value).__name__}$"):
+        expand("/calls/{call_id}", {"call_id": value})
+
+
+@given(value=st.text() | st.sampled_from(HOSTILE), name=st.sampled_from(["call_id", "load_id", "other_id"]))
+@example(value="..", name="other_id").via("the parent folder")
+@example(value="\udfff", name="other_id").via("half a character")
+@example(value="+%/?#&=", name="other_id").via("everything with a meaning in a URL")
+def test_any_text_is_one_path_segment_or_refused(value: str, name: str) -> None:
+    """Whatever the id, it is refused naming the field, or the path has one more segment that reads back as it."""
+    path, param = "", None
+    try:
+        path = expand(f"/things/{{{name}}}/end", {name: value})
+    except BadInput as bad:
+        param = bad.param
+    if not path:
+        assert param == name
+        assert name != "other_id" or value in {"", ".", ".."} or any("\ud800" <= char <= "\udfff" for char in value)
+        return
+    parts = urlsplit("https://host" + path).path.split("/")
+    assert [*parts[:2], unquote(parts[2]), *parts[3:]] == ["", "things", value, "end"]
+    assert re.fullmatch(r"[A-Za-z0-9._~%-]+", parts[2])
+
+
+@pytest.mark.parametrize("value", ["", ".", ".."], ids=repr)
+def test_no_id_names_another_folder(value: str) -> None:
+    """Dots would lead to the collection or above it, also for ids whose shape is not known; quoting cannot help."""
+    with pytest.raises(BadInput) as caught:
+        expand("/things/{other_id}/end", {"other_id": value})
+    assert caught.value.param == "other_id"
+
+
+def test_two_ids_fill_two_segments() -> None:
+    """Each placeholder gets its own value, in whatever order they are given."""
+    assert expand("/a/{a_id}/b/{b_id}", {"b_id": "2/", "a_id": "1"}) == "/a/1/b/2%2F"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"),
+        (False, "false"),
+        (0, "0"),
+        (-7, "-7"),
+        (2.5, "2.5"),
+        (date(2025, 11, 21), "2025-11-21"),
+        (datetime(2025, 11, 21, 8, tzinfo=UTC), "2025-11-21T08%3A00%3A00%2B00%3A00"),
+        (datetime(2025, 11, 21, 8, tzinfo=timezone(timedelta(hours=-6))), "2025-11-21T08%3A00%3A00-06%3A00"),
+        ("a b&c=+%/é", "a%20b%26c%3D%2B%25%2F%C3%A9"),
+        ("", ""),
+    ],
+)
+def test_a_query_value_has_one_spelling(value: object, text: str) -> None:
+    """Booleans, numbers, days, instants, and text each have one form, and nothing in it ends the value."""
+    assert encode("filter", value) == text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        math.nan,
+        math.inf,
+        -math.inf,
+        None,
+        b"bytes",
+        ["a"],
+        {"a": 1},
+        Ellipsis,
+        "\ud800",
+        datetime(2025, 11, 21, 8),  # noqa: DTZ001 - naive is the point
+    ],
+    ids=ascii,
+)
+def test_what_has_no_spelling_is_refused(value: object) -> None:
+    """The refusal names the field, before anything is sent."""
+    with pytest.raises(BadInput, match=r"^filter ") as caught:
+        encode("filter", value)
+    assert caught.value.param == "filter"
+
+
+def test_a_zone_without_an_offset_is_naive() -> None:
+    """What Python itself calls naive is refused: its text would carry no zone."""
+    with pytest.raises(BadInput, match="naive"):
+        instant("moment", datetime(2025, 11, 21, 8, tzinfo=NoOffset()))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@example(1e22).via("its repr holds a plus sign, which a query reads as a blank")
+def test_a_number_survives_the_query(number: float) -> None:
+    """A server that decodes the query reads the very number that was given."""
+    ((_, text),) = parse_qsl(f"n={encode('n', number)}", strict_parsing=True)
+    assert float(text) == number
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.text(st.characters(exclude_categories=["Cs"])))))
+def test_any_text_survives_the_query(pairs: list[tuple[str, str]]) -> None:
+    """The server reads back exactly the pairs that were given, whatever is in them."""
+    query = dict(pairs)
+    target = build("GET", "/calls", query=query).target
+    assert parse_qsl(urlsplit(target).query, keep_blank_values=True) == list(query.items())
+    assert urlsplit(target).path == "/calls"
+
+
+def test_none_is_left_out_of_the_query() -> None:
+    """`None` means "no filter": neither the name nor the word None is sent; falsy values are."""
+    request = build("GET", "/calls", query={"a": None, "b": False, "c": 0, "d": ""})
+    assert request.target == "/calls?b=false&c=0&d="
+    assert build("GET", "/calls", query={"a": None}).target == "/calls"
+    assert build("GET", "/calls").target == "/calls"
+
+
+def test_build_keeps_the_template_beside_the_path() -> None:
+    """The template names the operation; method, body, and patience come through as given."""
+    request = build("POST", "/calls/{call_id}/end", ids={"call_id": UUID}, body=b"{}", patient=True)
+    assert (request.method, request.template, request.path) == ("POST", "/calls/{call_id}/end", f"/calls/{UUID}/end")
+    assert (request.body, request.patient, request.query) == (b"{}", True, ())
+
+
+def test_at_page_replaces_the_page_and_keeps_the_rest() -> None:
+    """Filters stay, page and size are there once, and the first request is not changed."""
+    first = build("GET", "/calls", query={"page": 9, "status": "A B", "page_size": 1})
+    third = first.at_page(3, 50)
+    assert third.target == "/calls?status=A%20B&page=3&page_size=50"
+    assert third.at_page(4, 50).target == "/calls?status=A%20B&page=4&page_size=50"
+    assert first.target == "/calls?page=9&status=A%20B&page_size=1"
+    assert (third.method, third.template, third.path) == (first.method, first.template, first.path)
+
+
+@pytest.mark.parametrize("value", [build("GET", "/calls"), Response(200, {}, b"")], ids=["request", "response"])
+def test_requests_and_responses_never_change(value: Request | Response) -> None:
+    """A value that went into a ledger or a log stays what it was."""
+    for field in attrs.fields(type(value)):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(value, field.name, None)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(value, "another", 1)  # noqa: B010 - a type checker would refuse the plain form
+
+
+def test_no_repr_shows_a_body_or_a_header() -> None:
+    """Bodies hold personal data and headers hold keys; neither is printed."""
+    request = build("POST", "/loads", body=b"canary")
+    response = Response(200, {"X-API-Key": "canary"}, b"canary")
+    assert "canary" not in repr((request, response))
+
+
+@pytest.mark.parametrize("value", ["org_1", "a b", "~!@#$%^&*()", "x" * 200])
+def test_a_safe_header_value_stays_as_it_is(value: str) -> None:
+    """Printable ASCII comes back unchanged."""
+    assert header_value("organization_id", value) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", " ", " a", "a ", "a\r\nX: 1", "a\nb", "a\rb", "a\tb", "a\x00b", "a\x7fb", "é", "\uff11", "\ud800", "\x85"],
+)
+def test_an_unsafe_header_value_is_refused(value: str) -> None:
+    """Nothing can end the header or start another one; the value is not repeated in the message."""
+    with pytest.raises(BadInput) as caught:
+        header_value("organization_id", value)
+    assert caught.value.param == "organization_id"
+    assert len(value.strip()) < 2 or value not in str(caught.value)
+
+
+def test_an_oversized_header_value_is_refused() -> None:
+    """More than 8 KiB would be answered by a proxy with a puzzle."""
+    with pytest.raises(BadInput):
+        header_value("organization_id", "x" * 8_193)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("30", 30.0),
+        (" 30 ", 30.0),
+        ("0.25", 0.25),
+        ("Wed, 21 Oct 2015 07:28:30 GMT", 30.0),
+        ("Wednesday, 21-Oct-15 07:28:30 GMT", 30.0),
+        ("Wed Oct 21 07:28:30 2015", 30.0),
+        ("Wed, 21 Oct 2015 09:28:30 +0200", 30.0),
+        ("Wed, 21 Oct 2015 07:27:00 GMT", 0.0),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 0.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_relative_to_the_servers_clock(value: str, seconds: float) -> None:
+    """Three date forms count from the answer's own Date; a date in the past means now."""
+    assert parse_retry_after(value, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [*UNREADABLE, "٣٠", "\uff13\uff10", "9" * 400],
+)
+def test_an_unreadable_retry_after_is_ignored(value: str) -> None:
+    """Nothing that is not plain seconds or a date becomes a wait."""
+    assert parse_retry_after(value, NOW) is None
+    assert parse_retry_after(None, NOW) is None
+
+
+@pytest.mark.parametrize("now", [None, "", "garbage", "Wed, 99 Oct 2015 07:28:00 GMT"])
+def test_a_date_without_a_readable_clock_is_ignored(now: str | None) -> None:
+    """The local clock is never used instead; seconds need no clock."""
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:30 GMT", now) is None
+    assert parse_retry_after("30", now) == 30.0
+
+
+DATES = st.datetimes(timezones=st.just(UTC)).map(lambda moment: format_datetime(moment, usegmt=True))
+ODD_DATES = st.builds(
+    "{}, {} {} {} {}:{}:{} {}".format,
+    st.sampled_from(["Wed", "Xyz", ""]),
+    st.integers(-1, 40),
+    st.sampled_from(["Oct", "Feb", "xx"]),
+    st.integers(-1, 99_999),
+    *(st.integers(-1, 99) for _ in range(3)),
+    st.sampled_from(["GMT", "-9999", "+2400", "+99999999999", "EST", ""]),
+)
+HEADERS = st.text() | DATES | ODD_DATES | st.floats().map(str) | st.integers().map(str)
+
+
+@given(HEADERS, HEADERS | st.none())
+@example("Fri, 31 Dec 9999 23:59:59 -2359", "Mon, 01 Jan 0001 00:00:00 +2359").via("the ends of the calendar")
+def test_no_header_breaks_retry_after(value: str, now: str | None) -> None:
+    """Whatever a server or proxy writes: no exception, and never a negative, infinite, or NaN wait."""
+    seconds = parse_retry_after(value, now)
+    assert seconds is None or (seconds >= 0 and math.isfinite(seconds))
+
+
+@given(st.integers(0, 10**11), st.integers(0, 10**8))
+def test_a_date_ahead_is_the_distance_to_it(unix: int, seconds: int) -> None:
+    """The wait is the whole distance, never shortened."""
+    now = datetime.fromtimestamp(unix, UTC)
+    until = format_datetime(now + timedelta(seconds=seconds), usegmt=True)
+    assert parse_retry_after(until, format_datetime(now, usegmt=True)) == seconds
+
+
+def test_a_response_reads_its_own_headers() -> None:
+    """The answer's Date is the clock its Retry-After is measured with."""
+    headers = {"Retry-After": "Wed, 21 Oct 2015 07:28:07 GMT", "Date": NOW}
+    assert Response(429, headers, b"").retry_after == 7.0
+    assert Response(429, {}, b"").retry_after is None
