@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sybil import Example
 
 ROOT = Path(__file__).parent
+NOON = 1_763_740_800.0  # Unix seconds; a page must not pass by day and fail by night
 SETTINGS = ("ENVOY_API_KEY", "ENVOY_BASE_URL", "ENVOY_BEARER_TOKEN", "ENVOY_ORGANIZATION_ID")
 
 
@@ -49,7 +50,7 @@ async def serve(started: Future[tuple[dict[str, str], asyncio.AbstractEventLoop,
     from envoy_async.sandbox import Sandbox  # at first use: most runs of a single test need no sandbox
 
     stop = asyncio.Event()
-    async with Sandbox(seed=7, calls=2_500, quota=None) as sandbox:
+    async with Sandbox(seed=7, calls=2_500, quota=None, clock=lambda: NOON) as sandbox:
         settings = {"ENVOY_BASE_URL": sandbox.base_url, "ENVOY_API_KEY": sandbox.api_key}
         started.set_result((settings, asyncio.get_running_loop(), stop))
         await stop.wait()

@@ -33,19 +33,14 @@ class Body:
             self._take(chunk)
             return
         while chunk:  # in steps, because zlib holds what it returns twice
-            self._take(self._inflated(self._inflater, chunk))
+            try:
+                data = self._inflater.decompress(chunk, _STEP)
+            except zlib.error:
+                raise _damaged() from None
+            if self._inflater.unused_data:
+                raise _damaged()
+            self._take(data)
             chunk = self._inflater.unconsumed_tail
-
-    @staticmethod
-    def _inflated(inflater: zlib._Decompress, chunk: bytes) -> bytes:
-        try:
-            data = inflater.decompress(chunk, _STEP)
-        except zlib.error:
-            data = None
-        if data is None or inflater.unused_data:
-            msg = "the answer's gzip body is damaged"
-            raise InvalidResponseError(msg)
-        return data
 
     def _take(self, data: bytes) -> None:
         self._size += len(data)
@@ -61,3 +56,7 @@ class Body:
             broken.cut = True
             raise broken
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+
+def _damaged() -> InvalidResponseError:
+    return InvalidResponseError("the answer's gzip body is damaged")

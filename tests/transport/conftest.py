@@ -330,6 +330,19 @@ def make_client(
     return client
 
 
+async def settled(condition: Callable[[], object]) -> None:
+    """Wait until something holds, however slow the machine is."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for sends no event
+            await asyncio.sleep(0.001)
+
+
+def line_of(envoy: EnvoyClient) -> int:
+    """Count who waits at the client's gate."""
+    lane = envoy._transport.pool._lane
+    return 0 if lane is None else len(lane.gate._line)
+
+
 async def failure_of(running: Awaitable[object]) -> EnvoyError:
     """Return the error of the SDK that this ends with."""
     with pytest.raises(EnvoyError) as caught:

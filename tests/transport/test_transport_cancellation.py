@@ -8,19 +8,21 @@ import pytest
 
 from envoy_async import EnvoyClient, RetryPolicy
 from tests.transport.conftest import (
-    KEY,
     READS,
     UNSAFE,
     UUID,
     MisbehavingServer,
     Operation,
+    SkippingClock,
     Step,
     answer,
     drop,
     hang,
+    line_of,
     make_client,
     packed,
     refuse,
+    settled,
     trickle,
     trickle_headers,
 )
@@ -83,16 +85,21 @@ async def test_cancelled_while_waiting_for_the_answer(operation: Operation, step
         assert [sent.connection for sent in server.executed] == [1, 2]
 
 
+class StandingClock(SkippingClock):
+    """A clock on which a back-off never ends."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Note the wait, and do not come back."""
+        self.waits.append(seconds)
+        await asyncio.Event().wait()
+
+
 async def test_cancelled_while_backing_off() -> None:
     """A call cancelled between its attempts ends there."""
-    policy = RetryPolicy(base=20)
-    async with (
-        MisbehavingServer(drop, answer()) as server,
-        EnvoyClient(KEY, base_url=server.url, retry=policy) as envoy,
-    ):
+    clock = StandingClock()
+    async with MisbehavingServer(drop, answer()) as server, make_client(server.url, clock=clock) as envoy:
         task = asyncio.create_task(envoy.calls.end(UUID))
-        await server.until(1)
-        await asyncio.sleep(0.05)
+        await settled(lambda: clock.waits)
         task.cancel()
         await asyncio.wait({task})
         assert task.cancelled()
@@ -102,12 +109,11 @@ async def test_cancelled_while_backing_off() -> None:
 
 async def test_cancelled_in_line_at_the_gate() -> None:
     """A waiter that is cancelled leaves the line, and its permit goes to the next."""
-    async with MisbehavingServer(refuse("0.2"), answer()) as server, make_client(server.url) as envoy:
+    async with MisbehavingServer(refuse("1"), answer()) as server, make_client(server.url) as envoy:
         line = [asyncio.create_task(envoy.calls.end(UUID))]
-        await server.until(1)
-        await asyncio.sleep(0.05)
+        await settled(lambda: line_of(envoy) == 1)
         line += [asyncio.create_task(envoy.calls.end(UUID)) for _ in range(8)]
-        await asyncio.sleep(0.05)
+        await settled(lambda: line_of(envoy) == 9)
         for task in line[1::2]:
             task.cancel()
         found = await asyncio.gather(*line, return_exceptions=True)

@@ -23,8 +23,10 @@ from tests.transport.conftest import (
     drop,
     failure_of,
     hang,
+    line_of,
     make_client,
     refuse,
+    settled,
     trickle,
     trickle_headers,
 )
@@ -121,10 +123,9 @@ async def test_closing_over_a_line_at_the_gate() -> None:
     """Calls that wait for quota are sent away; nothing of them was sent, so all are simply closed."""
     async with MisbehavingServer(refuse("30"), answer()) as server, make_client(server.url) as envoy:
         patient = asyncio.ensure_future(envoy.calls.list().collect())
-        await server.until(1)
-        await asyncio.sleep(0.05)
+        await settled(lambda: line_of(envoy) == 1)
         waiting = [asyncio.ensure_future(operation(envoy)) for operation in (*READS.values(), *UNSAFE.values())]
-        await asyncio.sleep(0.05)
+        await settled(lambda: line_of(envoy) == 1 + len(waiting))
         await envoy.close()
         assert {type(await outcome(task)) for task in [patient, *waiting]} == {errors.ClientClosedError}
         assert len(server.executed) == 1
@@ -135,8 +136,7 @@ async def test_closing_over_a_call_that_just_got_its_permit() -> None:
     for operation in (READS["calls.get"], *UNSAFE.values()):
         async with MisbehavingServer(refuse("5"), answer()) as server, make_client(server.url) as envoy:
             waiting = asyncio.ensure_future(operation(envoy))
-            await server.until(1)
-            await asyncio.sleep(0.05)
+            await settled(lambda: line_of(envoy) == 1)
             pool = envoy._transport.pool
             assert pool._lane is not None
             pool._window._paused_until = 0.0
