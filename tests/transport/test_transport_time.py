@@ -33,7 +33,7 @@ from tests.transport.conftest import (
     trickle_headers,
 )
 
-SHORT = Timeouts(deadline=5.0, attempt=0.1, connect=1.0)
+SHORT = Timeouts(deadline=20.0, attempt=0.4, connect=5.0)
 SILENT = pytest.mark.parametrize("step", [hang, trickle, trickle_headers], ids=str)
 SINGLE: dict[str, Operation] = {"calls.get": READS["calls.get"], **IDEMPOTENT, **UNSAFE}
 
@@ -54,17 +54,17 @@ async def test_attempts_run_out(step: Step) -> None:
         error = await failure_of(envoy.calls.get(UUID))
         assert type(error) is errors.AttemptTimeoutError
         assert [row.cause for row in error.attempts] == ["AttemptTimeoutError"] * 2
-        assert len(server.executed) == 2
+        await server.until(2)
 
 
 @SILENT
 async def test_the_deadline_ends_an_attempt(step: Step) -> None:
     """The deadline falls into an attempt: the call ends there, late, with the attempt as its last error."""
-    patience = Timeouts(deadline=0.2, attempt=30.0)
+    patience = Timeouts(deadline=0.5, attempt=30.0)
     async with MisbehavingServer(step) as server, make_client(server.url, timeouts=patience) as envoy:
         began = time.perf_counter()
         error = await failure_of(envoy.calls.get(UUID))
-        assert time.perf_counter() - began < 2
+        assert time.perf_counter() - began < 5
         assert isinstance(error, errors.DeadlineExceededError)
         assert isinstance(error.last_error, errors.AttemptTimeoutError)
         assert len(server.executed) == len(error.attempts) == 1
@@ -215,7 +215,7 @@ async def test_listings_wait_for_quota_past_the_deadline() -> None:
 async def test_a_single_call_waits_at_the_gate_until_its_deadline() -> None:
     """While everybody waits for quota, a single call gives up at its deadline; nothing was sent for it."""
     async with MisbehavingServer(refuse("30"), answer()) as server, make_client(server.url) as envoy:
-        await failure_of(envoy.with_options(deadline=0.2).calls.get(UUID))
+        await failure_of(envoy.with_options(deadline=0.5).calls.get(UUID))
         error = await failure_of(envoy.with_options(deadline=0.2).calls.create())
         assert type(error) is errors.DeadlineExceededError
         assert error.last_error is None
@@ -252,5 +252,5 @@ async def test_the_users_own_timeout_around_an_unsafe_call() -> None:
     """The user's timeout is theirs even when a call was placed; it is not sent again."""
     async with MisbehavingServer(hang) as server, make_client(server.url) as envoy:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(envoy.calls.create(), 0.1)
+            await asyncio.wait_for(envoy.calls.create(), 0.5)
         assert len(server.executed) == 1

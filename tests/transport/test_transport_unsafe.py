@@ -34,7 +34,7 @@ from tests.transport.conftest import (
 )
 
 operations = pytest.mark.parametrize("operation", UNSAFE.values(), ids=list(UNSAFE))
-IMPATIENT = Timeouts(deadline=5.0, attempt=0.2, connect=2.0)
+IMPATIENT = Timeouts(deadline=20.0, attempt=0.4, connect=5.0)
 
 
 def free_port() -> int:
@@ -129,7 +129,7 @@ async def test_unknown_when_no_answer_comes_in_time(operation: Operation, step: 
 @operations
 async def test_unknown_when_the_deadline_ends_it(operation: Operation) -> None:
     """A deadline that falls into the only attempt leaves the outcome unknown, not just late."""
-    await unknown_outcome(operation, hang, Timeouts(deadline=0.2))
+    await unknown_outcome(operation, hang, Timeouts(deadline=0.5))
 
 
 @operations
