@@ -6,7 +6,9 @@ trailing window and the server's `Remaining` agrees; then the line moves as the 
 everybody waits. A request counts from its sending until one window after its *answer*: the server counted
 it at some moment in between, so no trailing window of the server's ever holds more.
 
-The length of the window is learned as the longest `Reset - Date` seen (both on the server's clock).
+The length of the window is the documented minute until an answer says that its request is alone in the
+window: then `Reset - Date` (both on the server's clock) is a whole window. What others use of the quota is left
+to them until the server's reset; then one request asks again.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 
+from ._wire import http_date
 from .errors import ClientClosedError
 
 SHARE = 0.97
@@ -30,14 +32,14 @@ class Window:
 
     def __init__(self, max_in_flight: int) -> None:
         self.limit: int | None = None
-        self.length = 0.0
+        self.length = _DOCUMENTED
         self.in_flight = 0
         self._max_in_flight = max_in_flight
         self._answered: deque[float] = deque()
         self._asked = False
         self._paused_until = -math.inf
         self._foreign = 0
-        self._foreign_until = -math.inf
+        self._refill_at = math.inf
 
     def delay(self, now: float) -> float:
         """Seconds until a request may go: 0 for now, infinity for not before an answer arrives."""
@@ -48,11 +50,12 @@ class Window:
         if self.limit is None:  # one request asks first, so that its answer tells the quota
             return math.inf if self.in_flight and not self._asked else 0.0
         self._forget(now)
-        foreign = self._foreign if now < self._foreign_until else 0
-        if self.in_flight + len(self._answered) + foreign < SHARE * self.limit:
+        if self.in_flight + len(self._answered) + self._foreign < SHARE * self.limit:
             return 0.0
         ends = [self._answered[0] + self.length - now] if self._answered else []
-        return min([*ends, self._foreign_until - now] if foreign else ends, default=math.inf)
+        if not self.in_flight:  # by the server's word there is room again then: one request asks how much
+            ends.append(self._refill_at - now)
+        return max(0.0, min(ends, default=math.inf))
 
     @property
     def full(self) -> bool:
@@ -77,9 +80,9 @@ class Window:
         if self.limit is None:
             self._answered.clear()  # nothing is counted against an unknown quota
 
-    def pause(self, until: float) -> None:
-        """Let nobody go before *until*; a pause is never shortened."""
-        self._paused_until = max(self._paused_until, until)
+    def pause(self, now: float, seconds: float) -> None:
+        """Let nobody go for so long, an hour at most; a pause is never shortened."""
+        self._paused_until = max(self._paused_until, now + min(seconds, _LONGEST))
 
     def _forget(self, now: float) -> None:
         while self._answered and self._answered[0] + self.length <= now:
@@ -91,13 +94,16 @@ class Window:
             return
         self.limit = limit
         reset = _until_reset(headers)
-        self.length = max(self.length, reset)
-        self._forget(now)
         remaining = _whole(headers.get("X-RateLimit-Remaining"))
-        if remaining is not None:
-            own = self.in_flight + len(self._answered)
-            self._foreign = max(0, limit - remaining - own)
-            self._foreign_until = now + reset
+        if remaining is None:
+            return
+        if remaining >= limit - 1:  # nobody but this request is in the window, so its end is a whole window away
+            self.length = reset
+        self._forget(now)
+        foreign = max(0, limit - remaining - self.in_flight - len(self._answered))
+        # what is under way may not have reached the server when it counted, so it can only add to what we know
+        self._foreign = max(foreign, self._foreign) if self.in_flight else foreign
+        self._refill_at = now + reset + 1  # the server's times are whole seconds
 
 
 def _whole(text: str | None) -> int | None:
@@ -106,14 +112,10 @@ def _whole(text: str | None) -> int | None:
 
 def _until_reset(headers: Mapping[str, str]) -> float:
     """Seconds from the server's `Date` to its `Reset`, at least 1: both are whole seconds."""
-    reset = _whole(headers.get("X-RateLimit-Reset"))
-    try:
-        date = parsedate_to_datetime(headers.get("Date") or "").timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
+    reset, date = _whole(headers.get("X-RateLimit-Reset")), http_date(headers.get("Date"))
+    if reset is None or date is None:
         return _DOCUMENTED
-    if reset is None:
-        return _DOCUMENTED
-    span = min(max(reset - date, 1.0), _LONGEST)
+    span = min(max(reset - date.timestamp(), 1.0), _LONGEST)
     return _DOCUMENTED if _DOCUMENTED < span <= _DOCUMENTED + 2 else span
 
 
@@ -143,12 +145,16 @@ class Gate:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._window.unsent()
-                self._move()
+                self.give_back()
             raise
         if self._closed:  # in the moment its turn came
             self._window.unsent()
             raise _closed()
+
+    def give_back(self) -> None:
+        """Hand a permit back that was not used."""
+        self._window.unsent()
+        self._move()
 
     def leave(self, headers: Mapping[str, str] | None) -> None:
         """Hand the permit back after the attempt, with the answer's headers if there was one."""
@@ -157,7 +163,7 @@ class Gate:
 
     def pause(self, seconds: float) -> None:
         """Let nobody go for this long."""
-        self._window.pause(self._clock() + seconds)
+        self._window.pause(self._clock(), seconds)
         self._move()
 
     @property

@@ -19,7 +19,7 @@ from typing import Generic, Protocol, Self, TypeVar
 import attrs
 
 from ._wire import Attempt, Request, Response, Send
-from .errors import InvalidRequestError, PaginationError
+from .errors import EnvoyError, InvalidRequestError, PaginationError
 from .models import Page
 
 
@@ -77,9 +77,10 @@ class Position(Generic[T]):
         self.report = Report()
         self._limit = limit
         self._frontier = (page - 1) * size
-        self._from_the_top = page == 1
         self._immutable_order = immutable_order
+        self._provable = page == 1  # until something breaks the proof
         self._latest: OrderedDict[str, None] = OrderedDict()
+        self._moved = 0
         self._barren = 0
         self._warned_at = 0
 
@@ -91,20 +92,31 @@ class Position(Generic[T]):
     def accept(self, page: Page[T]) -> tuple[T, ...]:
         """Take a fetched page in; returns its records that are to be delivered, in the server's order."""
         self.size = page.size or self.size  # the server may have clamped it
-        before = self.report.total_at_end
-        if before is not None and page.total_count is not None:
-            self._frontier = max(0, self._frontier - max(0, before - page.total_count))
+        fallen = self._follow_count(page)
         start = (page.number - 1) * self.size
         if start > self._frontier:  # rows may have moved up between the pages: go back first
-            self._note(page, (), stepped_back=True)
+            self._note(page, (), stepped_back=True, barren=not fallen)
             return ()
         self._frontier = max(self._frontier, start + (self.size if page.has_next else len(page.items)))
-        fresh = tuple(item for item in page.items if item.id not in self._latest)
+        fresh = tuple({item.id: item for item in page.items if item.id not in self._latest}.values())
         if self._limit is not None:
             fresh = fresh[: self._limit - self.report.records]
         self._remember(fresh)
-        self._note(page, fresh, stepped_back=False)
+        self._note(page, fresh, stepped_back=False, barren=not fresh)
         return fresh
+
+    def _follow_count(self, page: Page[T]) -> int:
+        """Take the frontier back by as many rows as `total_count` has fallen; returns how many."""
+        total, before = page.total_count, self.report.total_at_end
+        if total is None or (page.has_next and len(page.items) < self.size):
+            self._provable = False  # what is not counted, or left out of a page, is not proven
+        if total is None or before is None:
+            return 0
+        fallen = max(0, before - total)
+        self._moved += abs(before - total)
+        self._frontier = max(0, self._frontier - fallen)
+        self._provable = self._provable and fallen <= _REMEMBERED
+        return fallen
 
     def _remember(self, fresh: tuple[T, ...]) -> None:
         for item in fresh:
@@ -112,13 +124,13 @@ class Position(Generic[T]):
         while len(self._latest) > _REMEMBERED:
             self._latest.popitem(last=False)
 
-    def _note(self, page: Page[T], fresh: tuple[T, ...], *, stepped_back: bool) -> None:
+    def _note(self, page: Page[T], fresh: tuple[T, ...], *, stepped_back: bool, barren: bool) -> None:
         seen = self.report
         records = seen.records + len(fresh)
         ended = not page.has_next and not stepped_back
-        one_answer = page.total_pages == 1 and seen.pages == 0
-        counted = page.total_count is not None and (seen.pages == 0 or seen.total_at_end is not None)
-        self._barren = 0 if fresh or stepped_back else self._barren + 1
+        ordered = self._immutable_order or seen.pages == 0  # one answer is its own proof
+        whole = page.total_count is not None and page.total_count <= self._frontier
+        self._barren = self._barren + 1 if barren else 0
         self.report = attrs.evolve(
             seen,
             pages=seen.pages + 1,
@@ -126,13 +138,9 @@ class Position(Generic[T]):
             repeated=seen.repeated + (0 if stepped_back else len(page.items) - len(fresh)),
             stepped_back=seen.stepped_back + stepped_back,
             total_at_start=page.total_count if seen.pages == 0 else seen.total_at_start,
-            total_at_end=page.total_count,
+            total_at_end=seen.total_at_end if page.total_count is None else page.total_count,
             finished=ended or records == self._limit,
-            proven=ended
-            and counted
-            and self._from_the_top
-            and records != self._limit
-            and (self._immutable_order or one_answer),
+            proven=ended and self._provable and ordered and whole and records != self._limit,
         )
 
     def guard(self) -> None:
@@ -142,9 +150,9 @@ class Position(Generic[T]):
             PaginationError: once each time; a listing that is stepped again goes on.
         """
         report = self.report
-        if self._barren == _BARREN:
+        if self._barren >= _BARREN + self._moved // self.size:  # rows that moved explain some
             self._barren = 0
-            msg = f"{_BARREN} pages in a row brought nothing new, and the server says that more follow"
+            msg = f"{_BARREN} pages in a row or more brought nothing new, and the server says that more follow"
             raise PaginationError(msg)
         at_start = report.total_at_start
         if at_start is not None and report.pages - self._warned_at >= _PATIENCE * (at_start // self.size + 10):
@@ -169,7 +177,11 @@ async def follow(
     """Fetch page after page while the server says that more follow; *position* says which."""
     while not position.report.finished:
         position.guard()
-        response = await send(request.at_page(position.next_page, position.size))
+        try:
+            response = await send(request.at_page(position.next_page, position.size))
+        except EnvoyError as error:
+            position.spend(error.attempts)
+            raise
         position.spend(response.attempts)
         page = read(response)
         fresh = position.accept(page)
@@ -196,24 +208,25 @@ class Pages(Generic[T]):
         self._position = position
         self._steps: AsyncGenerator[Page[T], None] | None = None
         self._waiting = False
+        self._page: Page[T] | None = None
         self._items: tuple[T, ...] = ()
         self._taken = 0
 
     @property
     def report(self) -> Report:
-        """What was fetched, what drifted, and what is proven, so far."""
-        report = self._position.report
-        return attrs.evolve(report, records=report.records - len(self._items) + self._taken)
+        """What was fetched, what drifted, and what is proven, so far; of the records, those handed out."""
+        report, left = self._position.report, len(self._items) - self._taken
+        if not left:
+            return report
+        return attrs.evolve(report, records=report.records - left, finished=False, proven=False)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
         while self._taken == len(self._items):
-            steps = self._steps = self._steps or self.by_page()
-            if self._waiting:
-                msg = "two tasks take from the same listing; give each its own"
-                raise PaginationError(msg)
+            self._refuse_two()
+            steps = self._steps = self._steps or self._follow()
             self._waiting = True
             try:
                 page = await anext(steps)
@@ -225,27 +238,46 @@ class Pages(Generic[T]):
                 self._steps = None  # a generator that raised is dead, but the position stands
                 raise
             else:
-                self._items, self._taken = page.items, 0
+                self._page, self._items, self._taken = page, page.items, 0
             finally:
                 self._waiting = False
         self._taken += 1
         return self._items[self._taken - 1]
 
-    def by_page(self) -> AsyncGenerator[Page[T], None]:
-        """Return an iterator over the pages that follow, without records delivered before."""
+    def _refuse_two(self) -> None:
+        if self._waiting:
+            msg = "two tasks take from the same listing; give each its own"
+            raise PaginationError(msg)
+
+    def _follow(self) -> AsyncGenerator[Page[T], None]:
         return follow(self._send, self._request, self._read, self._position)
 
+    async def by_page(self) -> AsyncGenerator[Page[T], None]:
+        """Iterate over the pages that follow, the rest of a page begun first, without records delivered before."""
+        rest, self._taken = self._items[self._taken :], len(self._items)
+        if self._page is not None and rest:
+            yield attrs.evolve(self._page, items=rest)
+        async for page in self._follow():
+            yield page
+
     async def collect(self, limit: int | None = None) -> list[T]:
-        """Return the records that follow, at most *limit* of them, in the server's order."""
-        if limit is not None and limit < 1:
-            refused = InvalidRequestError("limit must be at least 1")
+        """Return the records that follow, at most *limit* of them, in the server's order.
+
+        When a step fails, what was taken until then is put back, so that the next `collect` returns it too.
+        """
+        if limit is not None and (type(limit) is not int or limit < 1):
+            refused = InvalidRequestError("limit must be a whole number of at least 1")
             refused.param = "limit"
             raise refused
         found: list[T] = []
-        async for item in self:
-            found.append(item)
-            if len(found) == limit:
-                break
+        try:
+            async for item in self:
+                found.append(item)
+                if len(found) == limit:
+                    break
+        except BaseException:
+            self._items, self._taken = (*found, *self._items[self._taken :]), 0
+            raise
         return found
 
     async def first(self) -> T | None:
@@ -254,6 +286,7 @@ class Pages(Generic[T]):
 
     async def aclose(self) -> None:
         """End the listing's background step, if any. Needed by nobody who lets the listing go."""
+        self._refuse_two()
         if self._steps is not None:
             await self._steps.aclose()
             self._steps = None

@@ -155,10 +155,10 @@ def backoff(policy: RetryPolicy, error: EnvoyError, failures: int, rng: Random) 
     Full jitter, `U(0, min(cap, base · 2^(failures - 1)))`; what the server asked for is a floor with
     jitter on top, so that it is never shortened.
     """
-    asked = error.retry_after
-    if asked is not None:
-        return asked + rng.uniform(0, min(0.5, max(0.05, 0.1 * asked)))
-    return rng.uniform(0, min(policy.cap, policy.base * 2 ** min(failures - 1, 30)))
+    wait = rng.uniform(0, min(policy.cap, policy.base * 2 ** min(failures - 1, 30)))
+    if error.retry_after is None:
+        return wait
+    return max(wait, error.retry_after + rng.uniform(0, min(0.5, max(0.05, 0.1 * error.retry_after))))
 
 
 @attrs.frozen

@@ -163,10 +163,10 @@ def _quoted(name: str, value: str) -> str:
         raise BadInput(msg, name) from None
 
 
-def header_value(name: str, value: str) -> str:
+def header_value(name: str, value: object) -> str:
     """Return *value* when it is safe in an HTTP header: printable ASCII, not empty, no line breaks."""
-    clean = value.isascii() and value.isprintable() and value.strip() == value
-    if not clean or not 0 < len(value) <= _LONGEST_HEADER:
+    clean = isinstance(value, str) and value.isascii() and value.isprintable() and value.strip() == value
+    if not isinstance(value, str) or not clean or not 0 < len(value) <= _LONGEST_HEADER:
         msg = f"{name} cannot be a header value: only printable ASCII without surrounding blanks is sent"
         raise BadInput(msg, name)
     return value
@@ -182,13 +182,14 @@ def parse_retry_after(value: str | None, now: str | None = None) -> float | None
     text = value.strip()
     if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,6})?", text):
         return float(text)
-    until, since = _http_date(text), _http_date(now)
+    until, since = http_date(text), http_date(now)
     if until is None or since is None:
         return None
     return max(0.0, (until - since).total_seconds())
 
 
-def _http_date(value: str | None) -> datetime | None:
+def http_date(value: str | None) -> datetime | None:
+    """Read an HTTP date; one without a zone is UTC, and what is no date is `None`."""
     try:
         moment = parsedate_to_datetime(value or "")
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -210,9 +210,12 @@ _BY_STATUS: dict[int, type[StatusError]] = {
 }
 
 
-def status_error(response: Response) -> StatusError:
-    """Build the error for an answer of 400 or more, whatever its body looks like."""
-    code, message, param = _envelope(response.body)
+def status_error(response: Response, secret: str = "") -> StatusError:
+    """Build the error for an answer of 400 or more, whatever its body looks like, without the secret in it."""
+    body = response.body
+    if len(secret) >= _TELLING:  # before anything is cut, lest a part of it stays
+        body = body.replace(secret.encode(), b"***")
+    code, message, param = _envelope(body)
     fallback = ServerError if response.status >= 500 else StatusError  # noqa: PLR2004 - 5xx
     cls = _BY_CODE.get(code or "") or _BY_STATUS.get(response.status, fallback)
     error = cls(message or f"the server answered {response.status}")

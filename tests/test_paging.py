@@ -356,6 +356,131 @@ async def test_an_unreadable_page_can_be_asked_for_again() -> None:
     assert found + await ids(pages) == rows(25)
 
 
+def early_end(body: dict[str, object]) -> dict[str, object]:
+    """Say that nothing follows although the count says otherwise."""
+    return {**body, "pagination": {**_told(body), "has_next": False}}
+
+
+def short_page(body: dict[str, object]) -> dict[str, object]:
+    """Leave rows of the second page out."""
+    rows = cast("list[object]", body["data"])
+    return {**body, "data": rows[:4]} if _told(body)["page"] == 2 else body
+
+
+def uncounted_once(body: dict[str, object]) -> dict[str, object]:
+    """Leave the count out of one page in the middle."""
+    return {**body, "pagination": {**_told(body), "total_count": None}} if _told(body)["page"] == 2 else body
+
+
+@pytest.mark.parametrize("answer", [early_end, short_page, uncounted_once])
+async def test_a_server_that_contradicts_itself_proves_nothing(
+    answer: Callable[[dict[str, object]], dict[str, object]],
+) -> None:
+    """When count, pages, and `has_next` do not fit together on any page, completeness is not claimed."""
+    pages = pages_of(Listing(rows(35), answer=answer))
+    await ids(pages)
+    assert pages.report.finished
+    assert not pages.report.proven
+
+
+async def test_a_mass_deletion_beyond_memory_proves_nothing() -> None:
+    """When more rows vanish at once than ids are remembered, what comes again cannot be told, and is not claimed."""
+
+    def purge(listing: Listing) -> None:
+        if len(listing.asked) == 115:
+            del listing.rows[11_500:]
+
+    pages = pages_of(Listing(rows(22_000), purge), size=100)
+    await ids(pages)
+    assert not pages.report.proven
+
+
+async def test_a_record_twice_on_one_page_comes_once() -> None:
+    """The same id twice in one answer is delivered once."""
+
+    def twice(body: dict[str, object]) -> dict[str, object]:
+        return {**body, "data": cast("list[object]", body["data"]) * 2}
+
+    assert await ids(pages_of(Listing(rows(5), answer=twice))) == rows(5)
+
+
+async def test_the_report_speaks_of_what_was_handed_out() -> None:
+    """A page that was fetched but not handed out yet is neither finished nor proven."""
+    pages = pages_of(Listing(rows(10)))
+    await pages.first()
+    assert (pages.report.records, pages.report.finished, pages.report.proven) == (1, False, False)
+    await pages.collect()
+    assert (pages.report.records, pages.report.finished, pages.report.proven) == (10, True, True)
+
+
+async def test_pages_after_records_begin_with_the_rest() -> None:
+    """`by_page` after `first` gives the rest of the page begun, then the others."""
+    pages = pages_of(Listing(rows(25)))
+    await pages.first()
+    assert [len(page.items) async for page in pages.by_page()] == [9, 10, 5]
+
+
+async def test_collect_loses_nothing_to_an_error() -> None:
+    """What `collect` took before a failed step comes again with the next `collect`."""
+    pages = pages_of(Listing(rows(35), fail_on=frozenset({3})))
+    with pytest.raises(ConnectionLostError):
+        await pages.collect()
+    assert [int(row.id) for row in await pages.collect()] == rows(35)
+
+
+async def test_requests_of_a_failed_step_are_counted() -> None:
+    """The report's requests are those the server saw, failed attempts included."""
+    listing = Listing(rows(25))
+    failing = iter([True])
+
+    async def send(request: Request) -> Response:
+        if next(failing, False):
+            error = ConnectionLostError("dropped")
+            error.attempts = (Attempt(0.0, 0.0), Attempt(1.0, 1.0))
+            raise error
+        return await listing.send(request)
+
+    pages = pages_of(listing)
+    pages._send = send
+    with pytest.raises(ConnectionLostError):
+        await pages.collect()
+    await pages.collect()
+    assert pages.report.requests == 5
+
+
+async def test_rows_that_move_in_bulk_are_no_circle() -> None:
+    """Pages full of rows seen before are read through when the count says that so many rows came in."""
+
+    def burst(listing: Listing) -> None:
+        if len(listing.asked) == 4:
+            for _ in range(80):
+                listing.insert()
+
+    assert set(rows(60)) <= set(await ids(pages_of(Listing(rows(60), burst))))
+
+
+async def test_a_server_that_numbers_pages_its_own_way_is_stopped() -> None:
+    """Answers that always claim to be a later page, without a count, end in an error and not in an endless loop."""
+
+    def wrong(body: dict[str, object]) -> dict[str, object]:
+        return {**body, "pagination": {**_told(body), "page": 2, "total_count": None}}
+
+    with pytest.raises(PaginationError, match="nothing new"):
+        await ids(pages_of(Listing(rows(60), answer=wrong)))
+
+
+async def test_closing_a_listing_in_the_middle_of_a_step_is_refused() -> None:
+    """`aclose` while another task takes from the listing is a clear error."""
+    pages = pages_of(Listing(rows(5)))
+    pages._send = lambda _: asyncio.get_running_loop().create_future()
+    task = asyncio.ensure_future(pages.first())
+    await asyncio.sleep(0)
+    with pytest.raises(PaginationError, match="two tasks"):
+        await pages.aclose()
+    task.cancel()
+    await asyncio.wait({task})
+
+
 async def test_memory_of_ids_is_bounded() -> None:
     """A long listing keeps the latest ids, not all of them."""
     pages = pages_of(Listing(rows(12_000)), size=100)

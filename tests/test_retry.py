@@ -121,6 +121,14 @@ def test_retry_after_is_never_shortened(asked: float, seed: int) -> None:
     assert asked <= backoff(RetryPolicy(), error, 1, Random(seed)) <= asked + 0.5
 
 
+def test_a_retry_after_of_nothing_still_backs_off() -> None:
+    """A server that says `Retry-After: 0` for ever is asked ever more rarely."""
+    error = RateLimitedError("slow down")
+    error.retry_after = 0.0
+    waits = [backoff(RetryPolicy(), error, 8, Random(seed)) for seed in range(100)]
+    assert sum(waits) / 100 > 5
+
+
 @pytest.mark.parametrize(
     ("failures", "wait", "left", "expected"),
     [(1, 1.0, 90.0, True), (3, 1.0, 90.0, True), (4, 1.0, 90.0, False), (1, 5.0, 5.0, False), (1, 5.0, 5.1, True)],

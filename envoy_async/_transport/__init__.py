@@ -146,7 +146,10 @@ class Transport:
         if not lane.gate.enter():
             await self._queue(call, lane.gate)
         call.sent = self._clock()
-        limit = lane.begin(min(self.settings.timeouts.attempt, max(0.001, call.deadline - call.sent)))
+        if call.sent >= call.deadline:
+            lane.gate.give_back()
+            raise self._too_late(call, None)
+        limit = lane.begin(min(self.settings.timeouts.attempt, call.deadline - call.sent))
         answer: aiohttp.ClientResponse | None = None
         outcome: Response | EnvoyError = _CANCELLED
         try:
@@ -154,7 +157,7 @@ class Transport:
                 body = Body(answer.headers.get("Content-Encoding"))
                 async for chunk in answer.content.iter_any():
                     body.feed(chunk)
-            outcome = judge(Response(answer.status, answer.headers, body.end()))
+            outcome = judge(Response(answer.status, answer.headers, body.end()), self.settings.credentials.value)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError, EnvoyError) as error:
             outcome = translate(error, answer, URL(self.settings.base_url))
         except asyncio.CancelledError as cancelled:
@@ -183,14 +186,14 @@ class Transport:
 
     async def _queue(self, call: _Call, gate: Gate) -> None:
         """Wait in line for a permit; only a patient call's deadline waits with it."""
-        patient = call.request.patient
+        patient, began = call.request.patient, self._clock()
         try:
-            async with asyncio.timeout(None if patient else max(0.0, call.deadline - self._clock())):
+            async with asyncio.timeout(None if patient else max(0.0, call.deadline - began)):
                 await gate.wait()
         except TimeoutError:
             late = self._too_late(call, PoolTimeoutError("no free place in the pool") if gate.full else None)
         else:
-            call.deadline += self._clock() - call.asked if patient else 0.0
+            call.deadline += self._clock() - began if patient else 0.0
             return
         raise late
 
@@ -243,7 +246,8 @@ class Transport:
             return outcome_unknown(error)
         if call.closed and found is Verdict.RETRY:
             return ClientClosedError("the client was closed")
-        out_of_time = found is Verdict.RETRY and call.failures < self.settings.retry.max_attempts
+        late = call.failures < self.settings.retry.max_attempts or self._clock() >= call.deadline
+        out_of_time = found is Verdict.RETRY and late
         return self._too_late(call, error) if out_of_time and not is_quota_refusal(error) else error
 
     def _too_late(self, call: _Call, last_error: EnvoyError | None) -> DeadlineExceededError:

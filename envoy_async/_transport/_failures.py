@@ -49,8 +49,8 @@ class SendOnce:
             raise
 
 
-def judge(response: Response) -> Response | EnvoyError:
-    """Return a success as it is, and for any other answer the error it stands for."""
+def judge(response: Response, secret: str) -> Response | EnvoyError:
+    """Return a success as it is, and for any other answer the error it stands for, the secret taken out."""
     match response.status // 100:
         case 2:
             return response
@@ -60,7 +60,7 @@ def judge(response: Response) -> Response | EnvoyError:
         case 0 | 1:
             error = InvalidResponseError("the server answered with a status that is no answer")
         case _:
-            return status_error(response)
+            return status_error(response, secret)
     error.status = response.status
     return error
 

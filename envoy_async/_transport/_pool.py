@@ -56,8 +56,17 @@ class Lane:
             for limit in self._running:
                 if not limit.expired():
                     limit.reschedule(0)
-            if self._given is None:
+            try:
+                while self._running:  # noqa: ASYNC110 - each hands its permit back while this gate still counts
+                    await asyncio.sleep(0)
+            finally:
+                await self._close_own()
+
+    async def _close_own(self) -> None:
+        if self._given is None:
+            try:
                 await self._reads.close()
+            finally:
                 await self._fresh.close()
 
 
@@ -100,6 +109,6 @@ class Pool:
     async def close(self) -> None:
         """Close the running loop's lane; calls under way end with an error. Does nothing the second time."""
         self.closed = True
-        if self._lane is not None and self._loop is asyncio.get_running_loop():
-            await self._lane.keeper.aclose()
-        self._lane = None
+        lane, self._lane = self._lane, None
+        if lane is not None and self._loop is asyncio.get_running_loop():
+            await lane.keeper.aclose()

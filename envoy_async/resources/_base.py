@@ -79,7 +79,8 @@ def _request(
     patient: bool = False,
 ) -> Request:
     try:
-        content = None if body is None else encode(_merged(body, extra))
+        whole = _merged(body, extra)
+        content = None if whole is None else encode(whole)
         return build(method, template, ids=ids, query=query, body=content, paged=paged, patient=patient)
     except BadInput as bad:
         refused = InvalidRequestError(str(bad))
@@ -101,7 +102,10 @@ def _merged(body: object, extra: Mapping[str, object] | None) -> object:
     """Put the fields the SDK does not know beside those it does; the caller's win."""
     if extra is None:
         return body
-    known = cast("dict[str, object]", unstructure(body))
+    if not isinstance(extra, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need not type-check
+        msg = "extra must be a mapping of field names to values"
+        raise BadInput(msg, "extra")
+    known = cast("dict[str, object]", {} if body is None else unstructure(body))
     return {**known, **extra}
 
 

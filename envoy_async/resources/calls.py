@@ -65,7 +65,7 @@ class Calls(Resource):
         }
         # a filter on a field that may change, or whose meaning is not known, lets rows come and go in the middle
         filters = (status, time_period, start_date, end_date, search)
-        provable = order_by in {None, "created_at"} and order_desc is not False and not any(filters)
+        provable = order_by in {None, "created_at"} and order_desc is not False and filters == (None,) * 5
         return self._pages(
             Call, "/calls", query=query, page=page, page_size=page_size, limit=limit, immutable_order=provable
         )
@@ -87,7 +87,7 @@ class Calls(Resource):
             OutcomeUnknownError: the call may have been joined.
         """
         answer = dict[str, object]
-        return await self._call(answer, "POST", "/calls/{call_id}/join", ids={"call_id": call_id}, body=extra)
+        return await self._call(answer, "POST", "/calls/{call_id}/join", ids={"call_id": call_id}, extra=extra)
 
     async def end(self, call_id: str) -> EndCallResult:
         """End a live or scheduled call; harmless when it has ended. Source: `POST /calls/{call_id}/end` (seen)."""

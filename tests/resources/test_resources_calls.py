@@ -419,3 +419,11 @@ async def test_the_wrong_caller_is_refused(
     assert caught.value.status == status
     assert "envai_live" not in f"{caught.value!r} {vars(caught.value)}"
     assert (len(sandbox.requests), sandbox.executions) == (1, [])
+
+
+async def test_extra_fields_are_a_mapping(sandbox: Sandbox, envoy: EnvoyClient) -> None:
+    """`extra` that is no mapping is refused here, naming the argument."""
+    with pytest.raises(InvalidRequestError) as caught:
+        await envoy.calls.create(extra=[("to_number", "x")])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert caught.value.param == "extra"
+    assert not sandbox.requests
