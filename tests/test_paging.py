@@ -471,8 +471,12 @@ async def test_a_server_that_numbers_pages_its_own_way_is_stopped() -> None:
 
 async def test_closing_a_listing_in_the_middle_of_a_step_is_refused() -> None:
     """`aclose` while another task takes from the listing is a clear error."""
+
+    async def never(_: Request) -> Response:
+        return await asyncio.get_running_loop().create_future()
+
     pages = pages_of(Listing(rows(5)))
-    pages._send = lambda _: asyncio.get_running_loop().create_future()
+    pages._send = never
     task = asyncio.ensure_future(pages.first())
     await asyncio.sleep(0)
     with pytest.raises(PaginationError, match="two tasks"):
