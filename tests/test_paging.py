@@ -473,7 +473,8 @@ async def test_closing_a_listing_in_the_middle_of_a_step_is_refused() -> None:
     """`aclose` while another task takes from the listing is a clear error."""
 
     async def never(_: Request) -> Response:
-        return await asyncio.get_running_loop().create_future()
+        await asyncio.Event().wait()
+        raise AssertionError
 
     pages = pages_of(Listing(rows(5)))
     pages._send = never
