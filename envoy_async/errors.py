@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _EXCERPT = 200  # characters kept of a body that is not the documented envelope
 _TELLING = 8  # characters; what is shorter is no secret, and stands in many a word
 _LONGEST = 1000  # characters kept of a message of the server
+_READ = 4096  # bytes looked at for an excerpt
 
 
 class EnvoyError(Exception):
@@ -211,48 +212,37 @@ _BY_STATUS: dict[int, type[StatusError]] = {
 
 
 def status_error(response: Response, secret: str = "") -> StatusError:
-    """Build the error for an answer of 400 or more, whatever its body looks like, without the secret in it."""
-    body = response.body
-    if len(secret) >= _TELLING:  # before anything is cut, lest a part of it stays
-        body = body.replace(secret.encode(), b"***")
-    code, message, param = _envelope(body)
+    """Build the error for an answer of 400 or more, whatever its body looks like, with the secret taken out."""
+    code, message, param = _envelope(response.body, secret)
     fallback = ServerError if response.status >= 500 else StatusError  # noqa: PLR2004 - 5xx
     cls = _BY_CODE.get(code or "") or _BY_STATUS.get(response.status, fallback)
     error = cls(message or f"the server answered {response.status}")
     error.status, error.code, error.param = response.status, code, param
-    error.request_id = response.headers.get("X-Request-ID")
+    error.request_id = _clean(response.headers.get("X-Request-ID"), secret)
     error.retry_after = response.retry_after
     return error
 
 
-def _envelope(body: bytes) -> tuple[str | None, str | None, str | None]:
-    """Read code, message, and param; a body of another shape gives an excerpt as the message."""
+def _envelope(body: bytes, secret: str) -> tuple[str | None, str | None, str | None]:
+    """Read code, message, and param; a body of another shape gives its beginning as the message."""
     try:
         found = json.loads(body)["error"]
         code, message, param = found["code"], found["message"], found.get("param")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        text = " ".join(body[: 4 * _EXCERPT].decode("utf-8", "replace").split())[:_EXCERPT]
-        return None, text or None, None
-    return _text(code), _text(message), _text(param)
+        text = " ".join(body[:_READ].decode("utf-8", "replace").split())
+        return None, _clean(text, secret, _EXCERPT), None
+    return _clean(code, secret), _clean(message, secret), _clean(param, secret)
 
 
-def _text(value: object) -> str | None:
+def _clean(value: object, secret: str, longest: int = _LONGEST) -> str | None:
+    """Return text fit for one line of a log: the secret is taken out before it is cut, lest a part of it stays."""
     if not isinstance(value, str):
         return None
-    return "".join(sign if sign.isprintable() else " " for sign in value[:_LONGEST])  # one line, also in a log
+    text = value.replace(secret, "***") if len(secret) >= _TELLING else value
+    return "".join(sign if sign.isprintable() else " " for sign in text[:longest]) or None
 
 
 def at(error: EnvoyError, request: Request, attempts: tuple[Attempt, ...] = ()) -> EnvoyError:
     """Return *error* with the operation it belongs to and its ledger filled in."""
     error.method, error.route, error.attempts = request.method, request.template, attempts
-    return error
-
-
-def without(error: EnvoyError, secret: str) -> EnvoyError:
-    """Return *error* with the secret taken out of what the server said, should it have echoed it."""
-    for name in ("message", "code", "param", "request_id"):
-        text = getattr(error, name)
-        if text is not None and len(secret) >= _TELLING and secret in text:
-            setattr(error, name, text.replace(secret, "***"))
-    error.args = (error.message,)
     return error

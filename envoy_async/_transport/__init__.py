@@ -43,7 +43,6 @@ from ..errors import (
     PoolTimeoutError,
     RateLimitedError,
     at,
-    without,
 )
 from ._body import Body
 from ._failures import SendOnce, judge, translate
@@ -167,7 +166,7 @@ class Transport:
             self._settle(call, lane, outcome)
             lane.gate.leave(None if answer is None else answer.headers)
         if isinstance(outcome, EnvoyError):
-            raise without(outcome, self.settings.credentials.value)
+            raise outcome
         return Response(outcome.status, outcome.headers, outcome.body, call.ledger)
 
     def _request(self, lane: Lane, call: _Call) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:

@@ -14,6 +14,7 @@ from envoy_async.sandbox import Sandbox
 Send: TypeAlias = Callable[..., Awaitable[tuple[int, Mapping[str, str], Any]]]
 
 STOPS = [{"location": {"city": "Dallas", "state": "TX"}}, {"location": {"city": "Atlanta", "state": "GA"}}]
+NOON = 1_763_740_800.0  # Unix seconds; what is under way depends on the hour
 MINIMAL = {"load_number": "LD-NEW-1", "equipment_type": "VAN", "stops": STOPS}
 LOAD_FIELDS = {
     *("id", "load_number", "organization_id", "equipment_type", "created_at", "updated_at", "tms_load_id"),
@@ -177,7 +178,7 @@ async def test_statistics_of_nothing_are_empty(send: Send) -> None:
 
 async def test_what_belongs_to_a_load_is_a_bare_array(send: Send) -> None:
     """Calls newest first, active escalations only, failed verifications with their carrier."""
-    async with Sandbox(calls=600, loads=40, quota=None) as sandbox:
+    async with Sandbox(calls=600, loads=40, quota=None, clock=lambda: NOON) as sandbox:
         store = sandbox.store
         for load_id in store.loads:
             calls = (await send(sandbox, "GET", f"/loads/{load_id}/calls"))[2]
