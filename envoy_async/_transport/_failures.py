@@ -78,11 +78,14 @@ def translate(error: Exception, answer: aiohttp.ClientResponse | None, url: URL)
         return _unanswered(error, f"{url.host}:{url.port}")
     if answer.status >= 400:  # noqa: PLR2004 - refused already, whatever its body was
         return status_error(Response(answer.status, answer.headers, b""))
-    found = error if isinstance(error, EnvoyError) else InvalidResponseError("the answer broke off")
-    if isinstance(error, TimeoutError):
-        found = AttemptTimeoutError("the answer did not end in time")
-    elif found is not error and isinstance(found, InvalidResponseError):
-        found.cut = True
+    match error:
+        case EnvoyError():
+            found = error
+        case TimeoutError():
+            found = AttemptTimeoutError("the answer did not end in time")
+        case _:
+            found = InvalidResponseError("the answer broke off")
+            found.cut = True
     found.status = answer.status
     return found
 
