@@ -13,9 +13,8 @@ import attrs
 
 from .answers import ApiError, Reply, error_reply, json_reply
 from .faults import FaultBook
+from .operations import OPERATIONS
 from .recordings import recording_file
-from .routes_calls import OPERATIONS as CALL_OPERATIONS
-from .routes_loads import OPERATIONS as LOAD_OPERATIONS
 from .routing import Inquiry, Operation, Route, Routes
 from .validation import parse_body
 
@@ -75,7 +74,7 @@ class Gateway:
         """Open one account for each credential."""
         self.quotas = {key: self.new_quota() for key in (self.identity.api_key, self.identity.bearer_token)}
         self._book = FaultBook(self.faults)
-        self._routes = Routes((*CALL_OPERATIONS, *LOAD_OPERATIONS))
+        self._routes = Routes(OPERATIONS)
 
     async def answer(self, request: web.BaseRequest) -> Reply | None:
         """Answer one request and write it down; None means the connection is to be dropped."""
@@ -163,6 +162,6 @@ class Gateway:
             raise ApiError(403, "insufficient_permissions", "No access to this organization.")
         if route.operation is None:
             raise route.refusal
-        if route.operation.api_key_only and credential != self.identity.api_key:
+        if route.operation.credential == "api key" and credential != self.identity.api_key:
             raise ApiError(403, "insufficient_permissions", "This operation takes an API key only.")
         return route.operation

@@ -184,8 +184,8 @@ def _blank_load(store: Store, now: str) -> Record:
 
 OPERATIONS = (
     Operation(name="loads.list", method="GET", path="/loads", run=list_loads),
-    Operation(name="loads.create", method="POST", path="/loads", run=create_load, api_key_only=True),
-    Operation(name="loads.create_batch", method="POST", path="/loads/batch", run=create_loads, api_key_only=True),
+    Operation(name="loads.create", method="POST", path="/loads", run=create_load, credential="api key"),
+    Operation(name="loads.create_batch", method="POST", path="/loads/batch", run=create_loads, credential="api key"),
     Operation(name="loads.statistics", method="GET", path="/loads/stats", run=load_statistics),
     Operation(name="loads.tab_counts", method="GET", path="/loads/tab-counts", run=tab_counts),
     Operation(name="loads.get", method="GET", path="/loads/{load_id}", run=find_load),

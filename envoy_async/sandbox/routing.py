@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .store import Store
 
+Needed: TypeAlias = Literal["any", "api key", "bearer token", "none"]
 PARAMETER = re.compile(r"\{(\w+)\}")
 
 
@@ -35,7 +36,7 @@ class Operation:
     method: str
     path: str
     run: Callable[[Store, Inquiry], object]
-    api_key_only: bool = False
+    credential: Needed = "any"
 
 
 @attrs.frozen(kw_only=True)

@@ -46,6 +46,16 @@ class Store:
         self.phone_number = contents.phone_number
         self.calls: dict[str, Record] = {str(call["id"]): call for call in contents.calls}
         self.loads: dict[str, Record] = {str(load["id"]): load for load in contents.loads}
+        self.carriers: dict[str, Record] = {}
+        self.lanes: dict[str, Record] = {}
+        self.lane_preferences: dict[str, Record] = {}
+        self.audit: list[Record] = []
+        self.offers: dict[str, Record] = {}
+        self.outreaches: dict[str, Record] = {}
+        self.api_keys: dict[str, Record] = {}
+        self.endpoints: dict[str, Record] = {}
+        self.messages: dict[str, Record] = {}
+        self.attempts: dict[str, Record] = {}
         self.verifications = contents.verifications
         self.escalations = contents.escalations
         self.inserted: list[str] = []

@@ -1,0 +1,7 @@
+"""The operations of the group Carriers."""
+
+from __future__ import annotations
+
+from .routing import Operation
+
+OPERATIONS: tuple[Operation, ...] = ()
