@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import errors, models
-    from ._credentials import ApiKey, BearerToken
+    from ._credentials import ApiKey, BearerToken, Login
     from ._paging import Pages
     from ._retry import RetryPolicy, Timeouts
     from .client import EnvoyClient
@@ -23,6 +23,7 @@ __all__ = [
     "BearerToken",
     "EnvoyClient",
     "EnvoyError",
+    "Login",
     "Page",
     "Pages",
     "RetryPolicy",
@@ -37,6 +38,7 @@ _HOMES = {
     "BearerToken": "_credentials",
     "EnvoyClient": "client",
     "EnvoyError": "errors",
+    "Login": "_credentials",
     "Page": "models",
     "Pages": "_paging",
     "RetryPolicy": "_retry",

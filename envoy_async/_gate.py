@@ -24,7 +24,14 @@ from .errors import ClientClosedError
 
 SHARE = 0.97
 _LONGEST = 3600.0  # seconds; a `Reset` further away is not believed
+CATEGORIES = ("auth", "api-keys", "general")  # each has a quota of its own (rate-limit guide, seen)
 _DOCUMENTED = 60.0  # seconds (rate-limit guide, seen); one or two more are rounding
+
+
+def category(path: str) -> str:
+    """Name the quota a request counts against, by the first part of its path."""
+    first = path.split("/", 2)[1]
+    return first if first in CATEGORIES else "general"
 
 
 class Window:

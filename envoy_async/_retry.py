@@ -41,12 +41,11 @@ class Kind(Enum):
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "GET /calls": Kind.READ,
-        "POST /calls": Kind.UNSAFE,  # places a phone call
-        "GET /calls/{call_id}": Kind.READ,
-        "POST /calls/{call_id}/join": Kind.UNSAFE,
-        "POST /calls/{call_id}/end": Kind.IDEMPOTENT,  # harmless if already ended (seen)
-        "GET /calls/{call_id}/recording": Kind.READ,
+        "POST /auth/login": Kind.UNSAFE,
+        "POST /api-keys": Kind.UNSAFE,  # the secret would be lost with the answer
+        "GET /api-keys": Kind.READ,
+        "GET /api-keys/{api_key_id}": Kind.READ,
+        "DELETE /api-keys/{api_key_id}": Kind.IDEMPOTENT,
         "POST /loads": Kind.IDEMPOTENT,  # upsert by load_number (seen)
         "GET /loads": Kind.READ,
         "POST /loads/batch": Kind.IDEMPOTENT,  # each load an upsert (seen)
@@ -57,15 +56,52 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "GET /loads/{load_id}/calls": Kind.READ,
         "GET /loads/{load_id}/verifications": Kind.READ,
         "GET /loads/{load_id}/escalations": Kind.READ,
+        "POST /offers": Kind.UNSAFE,
+        "GET /offers": Kind.READ,
+        "GET /offers/{offer_id}": Kind.READ,
+        "PATCH /offers/{offer_id}": Kind.UNSAFE,  # accepting may set off more than the new status
+        "POST /carriers": Kind.UNSAFE,  # idempotent with an MC number: `Request.keyed`
+        "GET /carriers": Kind.READ,
+        "POST /carriers/batch": Kind.UNSAFE,  # idempotent when every carrier has an MC number
+        "GET /carriers/{carrier_id}": Kind.READ,
+        "PATCH /carriers/{carrier_id}": Kind.IDEMPOTENT,  # absolute values
+        "POST /carriers/{carrier_id}/enable": Kind.IDEMPOTENT,
+        "POST /carriers/{carrier_id}/disable": Kind.IDEMPOTENT,
+        "GET /carriers/{carrier_id}/lane-preferences": Kind.READ,
+        "PATCH /carriers/{carrier_id}/lane-preferences/{preference_id}": Kind.IDEMPOTENT,  # an absolute value
+        "POST /carriers/{carrier_id}/lane-preferences/{preference_id}/restrict": Kind.IDEMPOTENT,  # a no-op (partial)
+        "POST /carriers/{carrier_id}/lane-preferences/{preference_id}/unrestrict": Kind.IDEMPOTENT,  # the same
+        "POST /carriers/{carrier_id}/lane-preferences/disable-for-load": Kind.IDEMPOTENT,  # finds or creates (partial)
+        "GET /calls": Kind.READ,
+        "POST /calls": Kind.UNSAFE,  # places a phone call
+        "GET /calls/{call_id}": Kind.READ,
+        "POST /calls/{call_id}/join": Kind.UNSAFE,
+        "POST /calls/{call_id}/end": Kind.IDEMPOTENT,  # harmless if already ended (seen)
+        "GET /calls/{call_id}/recording": Kind.READ,
+        "POST /outreaches": Kind.UNSAFE,  # places a phone call
+        "GET /outreaches": Kind.READ,
+        "GET /outreaches/{outreach_id}": Kind.READ,
+        "POST /webhooks/endpoints": Kind.UNSAFE,
+        "GET /webhooks/endpoints": Kind.READ,
+        "GET /webhooks/endpoints/{endpoint_id}": Kind.READ,
+        "PATCH /webhooks/endpoints/{endpoint_id}": Kind.IDEMPOTENT,  # absolute values
+        "DELETE /webhooks/endpoints/{endpoint_id}": Kind.IDEMPOTENT,
+        "POST /webhooks/endpoints/{endpoint_id}/rotate-secret": Kind.UNSAFE,  # each time another secret
+        "GET /webhooks/endpoints/{endpoint_id}/messages": Kind.READ,
+        "GET /webhooks/messages/{message_id}/attempts": Kind.READ,
+        "POST /webhooks/messages/{message_id}/replay": Kind.IDEMPOTENT,  # the webhook-id stays the same (partial)
+        "GET /webhooks/event-types": Kind.READ,
     }
 )
 """One row per operation; what has no row is unsafe, unless it is a GET."""
 
 
 def kind_of(request: Request) -> Kind:
-    """Look the operation up in the table."""
+    """Look the operation up in the table; a body with a key of its own makes the operation idempotent."""
+    if request.keyed:
+        return Kind.IDEMPOTENT
     fallback = Kind.READ if request.method == "GET" else Kind.UNSAFE
-    return KINDS.get(f"{request.method} {request.template}", fallback)
+    return KINDS.get(request.operation, fallback)
 
 
 def _positive(_: object, field: attrs.Attribute[float], value: object) -> None:
@@ -121,6 +157,7 @@ class Verdict(Enum):
 
 
 _TOO_MANY = 429
+_WHO_ARE_YOU = 401
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _MAY_HAVE_RUN = frozenset({408, 425, 429})  # and every 5xx
 
@@ -147,6 +184,12 @@ def _may_have_run(error: EnvoyError) -> bool:
 def is_quota_refusal(error: EnvoyError | None) -> bool:
     """Whether the server refused for quota, before running anything."""
     return isinstance(error, RateLimitedError) and error.status == _TOO_MANY and error.code == "rate_limit_exceeded"
+
+
+def is_stranger(kind: Kind, error: EnvoyError) -> bool:
+    """Whether the server refused the credential before running anything, so that another one may be tried."""
+    refused = error.status == _WHO_ARE_YOU
+    return refused and (kind is not Kind.UNSAFE or error.code == "not_authenticated")
 
 
 def backoff(policy: RetryPolicy, error: EnvoyError, failures: int, rng: Random) -> float:

@@ -10,22 +10,33 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Self
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import attrs
 
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 _LARGEST = 2**63  # what JSON parsers and databases take for a whole number
 _LONGEST_HEADER = 8192  # characters; common servers refuse more
+_PATH = re.compile(r"(/([\w.~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+", re.ASCII)
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-# Prefixed ids: SEEN for both; the raw uuid is accepted too, since the reference declares `format: uuid`.
-_ID_SHAPES = {
-    "call_id": re.compile(f"(call_)?{_UUID}"),
-    "load_id": re.compile(f"(load_)?{_UUID}"),
+# The prefixes are those of the prefixed-ID guide and of samples; the raw uuid is accepted too, since the reference
+# declares `format: uuid`. Ids of other kinds are never in a request.
+_PREFIXES = {
+    "api_key_id": "key",
+    "call_id": "call",
+    "carrier_id": "car",
+    "contact_id": "con",
+    "endpoint_id": "ep",
+    "load_id": "load",
+    "message_id": "msg",
+    "offer_id": "ofr",
+    "outreach_id": "otr",
+    "preference_id": "pref",
 }
+_ID_SHAPES = {name: re.compile(f"({prefix}_)?{_UUID}") for name, prefix in _PREFIXES.items()}
 
 
 class BadInput(ValueError):  # noqa: N818 - never leaves the package; the public name is InvalidRequestError
@@ -47,6 +58,13 @@ class Request:
     body: bytes | None = attrs.field(default=None, repr=False)
     paged: bool = True  # whether the operation takes `page` and `page_size` (bare arrays do not)
     patient: bool = False  # waits for quota as long as it takes (listings)
+    keyed: bool = False  # the body holds a key by which the server finds the record again: no second one is made
+    secret: str = attrs.field(default="", repr=False)  # what of the body must not come back in an error
+
+    @property
+    def operation(self) -> str:
+        """The operation's name in tables: method and path template."""
+        return f"{self.method} {self.template}"
 
     @property
     def target(self) -> str:
@@ -111,20 +129,42 @@ def build(
     return Request(method=method, template=template, path=path, query=pairs, body=body, paged=paged, patient=patient)
 
 
+def plain_path(path: str) -> str:
+    """Return *path* when it can stand behind the base URL as it is: quoted, absolute, and never leading upwards."""
+    if _PATH.fullmatch(path) is None or not {".", ".."}.isdisjoint(unquote(path).split("/")):
+        msg = (
+            "path must start with one slash, be quoted, and hold no empty or dotted segments; a query goes into query="
+        )
+        raise BadInput(msg, "path")
+    return path
+
+
 def expand(template: str, ids: Mapping[str, object]) -> str:
     """Fill the ids into the path template, each quoted as one path segment."""
     return _PLACEHOLDER.sub(lambda match: _segment(match[1], ids[match[1]]), template)
 
 
 def _segment(name: str, value: object) -> str:
+    return _quoted(name, identifier(name, value))
+
+
+def identifier(name: str, value: object) -> str:
+    """Return *value* when it can be an id of this name: of the right prefix, or without one."""
     if not isinstance(value, str):
         msg = f"{name} must be a string, not {type(value).__name__}"
         raise BadInput(msg, name)
     shape = _ID_SHAPES.get(name)
     if value in {"", ".", ".."} or (shape is not None and shape.fullmatch(value) is None):
-        msg = f"{name} has the wrong shape: expected {name.removesuffix('id')}<uuid> or <uuid>"
+        msg = f"{name} has the wrong shape: expected {_PREFIXES.get(name, name)}_<uuid> or <uuid>"
         raise BadInput(msg, name)
-    return _quoted(name, value)
+    return value
+
+
+def check_ids(body: Mapping[str, object]) -> None:
+    """Refuse a body that holds an id of another kind than its field's name says."""
+    for name in _ID_SHAPES.keys() & body.keys():
+        if body[name] is not None:
+            identifier(name, body[name])
 
 
 def encode(name: str, value: object) -> str:
@@ -149,9 +189,13 @@ def encode(name: str, value: object) -> str:
 
 def instant(name: str, value: datetime) -> str:
     """Return the aware datetime in ISO 8601; a naive one is refused, since its zone would be a guess."""
-    if value.utcoffset() is None:
+    offset = value.utcoffset()
+    if offset is None:
         msg = f"{name} is a naive datetime; give it a time zone"
         raise BadInput(msg, name)
+    if offset % timedelta(minutes=1):  # which ISO 8601 has no spelling for
+        offset = offset // timedelta(minutes=1) * timedelta(minutes=1)
+        value = value.astimezone(timezone(offset))
     return value.isoformat()
 
 

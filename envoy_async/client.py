@@ -6,28 +6,41 @@ import asyncio
 import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from ipaddress import ip_address
 from random import Random
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar, overload
 
 import attrs
 from yarl import URL
 
 from . import __version__
-from ._credentials import ApiKey, BearerToken, Credentials
+from ._credentials import ApiKey, BearerToken, Credentials, Login, Source
 from ._retry import RetryPolicy, Timeouts
-from ._transport import Pool, Settings, Transport
+from ._transport import Access, Pool, Settings, Transport
 from ._wire import BadInput, header_value
 from .errors import ConfigurationError, InvalidRequestError
-from .resources import Calls, Loads
+from .resources import (
+    ApiKeys,
+    Auth,
+    Calls,
+    Carriers,
+    LanePreferences,
+    Loads,
+    Offers,
+    Outreaches,
+    WebhookEndpoints,
+    WebhookMessages,
+    raw,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     import aiohttp
 
+T = TypeVar("T")
 BASE_URL = "https://tryenvoy.ai/api/v1"
-_SECRET = re.compile(r"[!#-&(-~]+")  # printable ASCII without blanks and quotes
 _ADDRESS = re.compile(r"[!-~]+")
 
 
@@ -38,7 +51,9 @@ class EnvoyClient:
     be entered again, also under another `asyncio.run`. All its tasks share one quota gate.
 
     Args:
-        credentials: an API key, an `ApiKey`, or a `BearerToken`; else `ENVOY_API_KEY`, else `ENVOY_BEARER_TOKEN`.
+        credentials: an API key, an `ApiKey`, a `BearerToken`, a `Login`, or an async callable that gives one of the
+            first two; else `ENVOY_API_KEY`, else `ENVOY_BEARER_TOKEN`. A login or callable is asked on first use, once
+            for all tasks, and again when the server refuses what it gave (401).
         organization_id: sent as `X-Organization-ID`; else `ENVOY_ORGANIZATION_ID`.
         base_url: what operation paths are appended to; else `ENVOY_BASE_URL`, else the vendor's.
         retry: how often and how patiently a failed operation is sent again.
@@ -52,7 +67,7 @@ class EnvoyClient:
 
     def __init__(
         self,
-        credentials: str | Credentials | None = None,
+        credentials: str | Credentials | Login | Source | None = None,
         *,
         organization_id: str | None = None,
         base_url: str | None = None,
@@ -61,16 +76,31 @@ class EnvoyClient:
         session: aiohttp.ClientSession | None = None,
     ) -> None:
         known = _credentials(credentials, os.environ)
+        source = partial(self._log_in, known) if isinstance(known, Login) else known
         organization = os.environ.get("ENVOY_ORGANIZATION_ID") or None if organization_id is None else organization_id
         address = _base_url(os.environ.get("ENVOY_BASE_URL") or BASE_URL if base_url is None else base_url)
         user_agent = f"envoy-async/{__version__}"
-        settings = Settings(address, known, _organization(organization), retry, timeouts, user_agent)
-        self._use(Transport(settings, Pool(session), clock=_loop_time, sleep=asyncio.sleep, random=Random()))  # noqa: S311 - jitter
+        settings = Settings(address, _organization(organization), retry, timeouts, user_agent)
+        random = Random()  # noqa: S311 - jitter
+        clock, sleep = _loop_time, asyncio.sleep
+        self._use(Transport(settings, Access(source), Pool(session), clock=clock, sleep=sleep, random=random))
 
     def _use(self, transport: Transport) -> None:
         self._transport = transport
-        self.calls = Calls(transport.send)
+        self.auth = Auth(transport.send)
+        self.api_keys = ApiKeys(transport.send)
         self.loads = Loads(transport.send)
+        self.offers = Offers(transport.send)
+        self.carriers = Carriers(transport.send)
+        self.lane_preferences = LanePreferences(transport.send)
+        self.calls = Calls(transport.send)
+        self.outreaches = Outreaches(transport.send)
+        self.webhook_endpoints = WebhookEndpoints(transport.send)
+        self.webhook_messages = WebhookMessages(transport.send)
+
+    async def _log_in(self, login: Login) -> BearerToken:
+        found = await self.auth.login(login.email, login.password)
+        return BearerToken(found.access_token)
 
     def with_options(
         self,
@@ -97,6 +127,47 @@ class EnvoyClient:
         view._use(self._transport.view(settings))
         return view
 
+    @overload
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        into: None = None,
+        query: Mapping[str, object] | None = None,
+        body: object = None,
+    ) -> None: ...
+    @overload
+    async def request(
+        self, method: str, path: str, *, into: type[T], query: Mapping[str, object] | None = None, body: object = None
+    ) -> T: ...
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        into: type[T] | None = None,
+        query: Mapping[str, object] | None = None,
+        body: object = None,
+    ) -> T | None:
+        """Run an operation the SDK has no method for, through the same gate, retries, and errors.
+
+        What is not a GET counts as unsafe, unless it is an operation without ids that the SDK knows: it is sent again
+        only when it provably did not run.
+
+        Args:
+            method: `GET`, `POST`, `PUT`, `PATCH`, or `DELETE`.
+            path: what follows the base URL, quoted, such as `/loads/tab-counts`.
+            into: what the answer is read as: `dict`, `list`, `object` for any JSON, a model, `Page[model]`, …;
+                `None` ignores its body.
+            query: query parameters; those that are `None` are left out.
+            body: a model, or anything else JSON can hold; `None` sends no body.
+
+        Raises:
+            InvalidRequestError: the input cannot be sent; `param` names it.
+        """
+        return await raw(self._transport.send, method, path, into=into, query=query, body=body)
+
     async def __aenter__(self) -> Self:
         self._transport.pool.reopen()
         return self
@@ -118,23 +189,25 @@ def _loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _credentials(given: str | Credentials | None, environ: Mapping[str, str]) -> Credentials:
+def _credentials(
+    given: str | Credentials | Login | Source | None, environ: Mapping[str, str]
+) -> Credentials | Login | Source:
     match given:
-        case ApiKey() | BearerToken():
-            found: Credentials = given
         case None if environ.get("ENVOY_API_KEY"):
-            found = ApiKey(environ["ENVOY_API_KEY"])
+            return ApiKey(environ["ENVOY_API_KEY"])
         case None if environ.get("ENVOY_BEARER_TOKEN"):
-            found = BearerToken(environ["ENVOY_BEARER_TOKEN"])
+            return BearerToken(environ["ENVOY_BEARER_TOKEN"])
         case str():
-            found = ApiKey(given)
+            return ApiKey(given)
+        case Login(email, password) if not (email and password):
+            msg = "the Login has no e-mail or no password"
+        case ApiKey() | BearerToken() | Login():
+            return given
+        case _ if callable(given):
+            return given
         case _:
             msg = "no credentials: pass an API key to EnvoyClient, or set ENVOY_API_KEY or ENVOY_BEARER_TOKEN"
-            raise ConfigurationError(msg)
-    if not _SECRET.fullmatch(found.value):
-        msg = f"the {type(found).__name__} is empty, or holds blanks, quotes, line breaks, or the like"
-        raise ConfigurationError(msg)
-    return found
+    raise ConfigurationError(msg)
 
 
 def _organization(value: str | None) -> str | None:

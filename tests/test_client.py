@@ -102,9 +102,12 @@ def test_a_malformed_key_is_refused_and_never_shown(value: str, kind: type[str |
 def test_a_key_is_a_header_value_or_refused(value: str) -> None:
     """No key whatever can start another header."""
     try:
-        _, sent = _credentials(ApiKey(value), {}).header()
+        envoy = EnvoyClient(ApiKey(value))
     except ConfigurationError:
         return
+    current = envoy._transport.access.current
+    assert current is not None
+    _, sent = current.header()
     assert sent == value
     assert sent.isascii()
     assert sent.isprintable()
@@ -250,7 +253,8 @@ def test_a_view_changes_only_what_it_names() -> None:
         Timeouts(deadline=5, attempt=3),
         RetryPolicy(),
     )
-    assert (after.base_url, after.credentials) == ("https://h/v1", ApiKey(KEY))
+    assert after.base_url == "https://h/v1"
+    assert third._transport.access is envoy._transport.access
     assert type(third) is EnvoyClient
     assert envoy.with_options()._transport.settings == before
 

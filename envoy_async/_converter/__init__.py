@@ -19,13 +19,14 @@ from typing import Any, Generic, NoReturn, TypeVar, cast, get_args, get_origin
 import attrs
 import cattrs
 import msgspec
+from cattrs.cols import list_structure_factory
 from cattrs.v import format_exception
 
 from ..errors import InvalidResponseError
 from ..models import Page, Timestamp
 from ._writing import encode, unstructure
 
-__all__ = ["encode", "structure", "unstructure"]
+__all__ = ["encode", "readable", "structure", "unstructure"]
 
 T = TypeVar("T")
 _TEXT, _NUMBER, _ARRAY, _OBJECT, _INSTANT = "string", "number", "array", "object", "datetime with a time zone"
@@ -63,6 +64,15 @@ def structure(body: bytes, type_: type[T]) -> T:
     return cast("T", _converter().structure(body, whole))
 
 
+def readable(type_: object) -> bool:
+    """Whether answers can be read as *type_*."""
+    try:
+        _converter().get_structure_hook(_Json[type_])  # type: ignore[valid-type]
+    except TypeError:
+        return False
+    return True
+
+
 @cache
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=True)
@@ -73,7 +83,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook_func(lambda t: t is Timestamp, _timestamp)
     converter.register_structure_hook_func(lambda t: t is object, lambda value, _: value)
     converter.register_structure_hook_factory(attrs.has, partial(_object, converter))
-    for origin, reader in ((tuple, _array), (dict, _mapping), (_Json, _whole), (Page, _page)):
+    for origin, reader in ((tuple, _array), (list, _array), (dict, _mapping), (_Json, _whole), (Page, _page)):
         converter.register_structure_hook_factory(_made_from(origin), partial(reader, converter))
     return converter
 
@@ -113,7 +123,7 @@ def _timestamp(value: object, _: object) -> datetime:
 
 
 def _made_from(origin: object) -> Callable[[object], bool]:
-    return lambda type_: get_origin(type_) is origin
+    return lambda type_: type_ is origin or get_origin(type_) is origin
 
 
 def _object(converter: cattrs.Converter, type_: type) -> Callable[[object, object], object]:
@@ -128,25 +138,29 @@ def _object(converter: cattrs.Converter, type_: type) -> Callable[[object, objec
     return hook
 
 
-def _mapping(_converter: cattrs.Converter, _type: type) -> Callable[[object, object], object]:
-    """Read a JSON object of unknown shape as it is."""
+def _mapping(converter: cattrs.Converter, type_: type) -> Callable[[object, object], object]:
+    """Read a JSON object of any keys; cattrs alone would name a missing method for anything else."""
+    whole = cast("type", GenericAlias(dict, get_args(type_) or (str, object)))
+    read = cast("Callable[[object, object], object]", converter.gen_structure_mapping(whole))
 
     def hook(value: object, _: object) -> object:
         if not isinstance(value, dict):
             raise _ExpectedError(_OBJECT)
-        return cast("dict[str, object]", value)
+        return read(cast("object", value), whole)
 
     return hook
 
 
-def _array(converter: cattrs.Converter, type_: object) -> Callable[[object, object], tuple[object, ...]]:
+def _array(converter: cattrs.Converter, type_: type) -> Callable[[object, object], object]:
     """Read a JSON array; cattrs alone would take any iterable, a string among them."""
-    items = GenericAlias(list, get_args(type_)[:1])
+    items = cast("type", GenericAlias(list, get_args(type_)[:1] or (object,)))
+    build = cast("Callable[[object], object]", get_origin(type_) or type_)
+    read = list_structure_factory(items, converter)
 
-    def hook(value: object, _: object) -> tuple[object, ...]:
+    def hook(value: object, _: object) -> object:
         if not isinstance(value, list):
             raise _ExpectedError(_ARRAY)
-        return tuple(cast("list[object]", converter.structure(value, cast("type", items))))
+        return build(read(cast("list[object]", value), items))
 
     return hook
 
@@ -209,6 +223,8 @@ def _slowly(converter: cattrs.Converter, body: bytes, target: Any) -> object:
         return converter.structure(value, target)
     except (cattrs.BaseValidationError, _ExpectedError) as error:
         doubts = "; ".join(cattrs.transform_error(error, format_exception=_reason)[:_DOUBTS])
+    except cattrs.StructureHandlerNotFoundError:
+        doubts = "JSON cannot be read as the type asked for"
     raise InvalidResponseError(doubts)
 
 

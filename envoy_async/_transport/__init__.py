@@ -20,7 +20,7 @@ import attrs
 import tenacity
 from yarl import URL
 
-from .._credentials import Credentials
+from .._credentials import ANONYMOUS, Credentials, objection
 from .._gate import Gate
 from .._retry import (
     Failure,
@@ -31,6 +31,7 @@ from .._retry import (
     again,
     backoff,
     is_quota_refusal,
+    is_stranger,
     kind_of,
     outcome_unknown,
     verdict,
@@ -38,17 +39,19 @@ from .._retry import (
 from .._wire import Attempt, Request, Response
 from ..errors import (
     ClientClosedError,
+    ConfigurationError,
     DeadlineExceededError,
     EnvoyError,
     PoolTimeoutError,
     RateLimitedError,
     at,
 )
+from ._access import Access
 from ._body import Body
 from ._failures import SendOnce, judge, translate
 from ._pool import Lane, Pool
 
-__all__ = ["Pool", "Settings", "Transport"]
+__all__ = ["Access", "Pool", "Settings", "Transport"]
 
 _LARGE = 1024 * 1024  # bytes
 _CANCELLED = EnvoyError("the attempt was cancelled")  # stands in the ledger, never raised
@@ -58,21 +61,21 @@ _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
 @attrs.frozen
 class Settings:
-    """What one view of the client sends with: where to, as whom, how patiently."""
+    """What one view of the client sends with: where to, for whom, how patiently."""
 
     base_url: str
-    credentials: Credentials
     organization_id: str | None
     retry: RetryPolicy
     timeouts: Timeouts
     user_agent: str
 
-    def headers(self, *, body: bool) -> dict[str, str]:
+    def headers(self, credential: Credentials | None, *, body: bool) -> dict[str, str]:
         """Make the headers of one attempt; made per attempt, so that no frame of ours keeps the secret."""
-        headers = dict([self.credentials.header()], **_HEADERS)
-        headers["User-Agent"] = self.user_agent
-        if self.organization_id is not None:
-            headers["X-Organization-ID"] = self.organization_id
+        headers = {**_HEADERS, "User-Agent": self.user_agent}
+        if credential is not None:
+            headers.update([credential.header()])
+            if self.organization_id is not None:
+                headers["X-Organization-ID"] = self.organization_id
         if body:
             headers["Content-Type"] = "application/json"
         return headers
@@ -92,6 +95,9 @@ class _Call:
     began: float
     deadline: float
     asked: float
+    credential: Credentials | None = None
+    renewed: bool = False
+    final: bool = False
     sent: float = 0.0
     failures: int = 0
     refusals: int = 0
@@ -99,6 +105,17 @@ class _Call:
     closed: bool = False
     last_error: EnvoyError | None = None
     ledger: tuple[Attempt, ...] = ()
+
+    @property
+    def secret(self) -> str:
+        """What the server was told and must not come back in an error."""
+        return self.request.secret if self.credential is None else self.credential.value
+
+    def check(self) -> None:
+        """Refuse a credential the operation does not take, before anything is sent."""
+        why = objection(self.request.operation, self.credential)
+        if why is not None:
+            raise ConfigurationError(why)
 
     def note(self, now: float, status: int | None, cause: str | None = None) -> None:
         """Close the row of the attempt that just ended."""
@@ -108,11 +125,12 @@ class _Call:
 
 
 class Transport:
-    """Sends requests for one view of the client; views share the pool, and with it the quota gate."""
+    """Sends requests for one view of the client; views share the pool, the quota gates, and the credential."""
 
     def __init__(
         self,
         settings: Settings,
+        access: Access,
         pool: Pool,
         *,
         clock: Callable[[], float],
@@ -121,13 +139,14 @@ class Transport:
     ) -> None:
         self.settings = settings
         self.pool = pool
+        self.access = access
         self._clock = clock
         self._sleep = sleep
         self._random = random
 
     def view(self, settings: Settings) -> Transport:
         """Return a transport with other settings over the same pool."""
-        return Transport(settings, self.pool, clock=self._clock, sleep=self._sleep, random=self._random)
+        return Transport(settings, self.access, self.pool, clock=self._clock, sleep=self._sleep, random=self._random)
 
     async def send(self, request: Request) -> Response:
         """Send a request until it succeeds or the policy gives up; raises public errors only."""
@@ -142,11 +161,15 @@ class Transport:
     async def _attempt(self, call: _Call) -> Response:
         """Run one attempt; whatever happens, the permit goes back and the ledger gets its row."""
         lane = self.pool.lane() or await self.pool.open(self._clock)
-        if not lane.gate.enter():
-            await self._queue(call, lane.gate)
+        if call.request.operation != ANONYMOUS:
+            call.credential = self.access.current or await self._fetch(call, lane)
+            call.check()
+        gate = lane.gate(call.request)
+        if not gate.enter():
+            await self._queue(call, gate)
         call.sent = self._clock()
         if call.sent >= call.deadline:
-            lane.gate.give_back()
+            gate.give_back()
             raise self._too_late(call, None)
         limit = lane.begin(min(self.settings.timeouts.attempt, call.deadline - call.sent))
         answer: aiohttp.ClientResponse | None = None
@@ -156,7 +179,7 @@ class Transport:
                 body = Body(answer.headers.get("Content-Encoding"))
                 async for chunk in answer.content.iter_any():
                     body.feed(chunk)
-            outcome = judge(Response(answer.status, answer.headers, body.end()), self.settings.credentials.value)
+            outcome = judge(Response(answer.status, answer.headers, body.end()), call.secret)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError, EnvoyError) as error:
             outcome = translate(error, answer, URL(self.settings.base_url))
         except asyncio.CancelledError as cancelled:
@@ -164,7 +187,7 @@ class Transport:
         finally:
             lane.end(limit)
             self._settle(call, lane, outcome)
-            lane.gate.leave(None if answer is None else answer.headers)
+            gate.leave(None if answer is None else answer.headers)
         if isinstance(outcome, EnvoyError):
             raise outcome
         return Response(outcome.status, outcome.headers, outcome.body, call.ledger)
@@ -174,7 +197,7 @@ class Transport:
             call.request.method,
             URL(self.settings.base_url + call.request.target, encoded=True),
             data=_streamed(call.request.body),
-            headers=self.settings.headers(body=call.request.body is not None),
+            headers=self.settings.headers(call.credential, body=call.request.body is not None),
             skip_auto_headers=("Content-Type",),
             timeout=aiohttp.ClientTimeout(sock_connect=self.settings.timeouts.connect, ceil_threshold=_EXACT),
             allow_redirects=False,
@@ -182,6 +205,18 @@ class Transport:
             auto_decompress=False,
             middlewares=(SendOnce(),),
         )
+
+    async def _fetch(self, call: _Call, lane: Lane) -> Credentials:
+        """Wait for a credential, at most until the deadline."""
+        try:
+            async with asyncio.timeout(call.deadline - self._clock()):
+                return await self.access.fetch(lane.turn)
+        except TimeoutError:
+            late = self._too_late(call, None)
+        except EnvoyError:
+            call.final = True  # it was tried again where it failed, and says nothing about this operation
+            raise
+        raise late
 
     async def _queue(self, call: _Call, gate: Gate) -> None:
         """Wait in line for a permit; only a patient call's deadline waits with it."""
@@ -209,7 +244,7 @@ class Transport:
         call.last_error = outcome
         call.closed = not lane.open
         if refused:
-            lane.gate.pause(call.wait)
+            lane.gate(call.request).pause(call.wait)
 
     async def _retry(self, call: _Call, failure: EnvoyError) -> Response:
         """Let tenacity go on from the first failure; the policy decides, the gate waits for quota."""
@@ -230,16 +265,26 @@ class Transport:
             return await retrying(attempt)
         except EnvoyError as error:
             last = error
-        # tenacity's frames would only lengthen the traceback
-        raise at(self._final(call, last), call.request, call.ledger).with_traceback(None)
+        # tenacity's frames would only lengthen the traceback; the error of a login belongs to the login
+        if last.route is None:
+            last = at(self._final(call, last), call.request, call.ledger)
+        raise last.with_traceback(None)
 
     def _again(self, call: _Call, error: EnvoyError) -> bool:
+        if call.final:
+            return False
+        if self.access.renewable and not call.renewed and is_stranger(call.kind, error):
+            self.access.refused(call.credential)
+            call.renewed, call.wait, call.failures = True, 0.0, call.failures - 1
+            return True
         left = call.deadline - self._clock()
         failure = Failure(call.kind, error, call.failures, call.wait, left, call.request.patient)
         return not call.closed and again(self.settings.retry, failure)
 
     def _final(self, call: _Call, error: EnvoyError) -> EnvoyError:
         """Choose what the caller sees: the last error, that time ran out, or that the outcome is unknown."""
+        if call.final:
+            return error
         found = verdict(call.kind, error)
         if found is Verdict.UNKNOWN:
             return outcome_unknown(error)

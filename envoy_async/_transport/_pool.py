@@ -2,18 +2,19 @@
 
 The rule: a lane lives and dies with its loop. It keeps an async generator suspended, which the loop closes
 when it shuts down (`asyncio.run` does so), and the generator closes the lane's sockets; so one client works
-over several `asyncio.run` calls and leaves nothing behind. The gate's window belongs to the client and stays.
+over several `asyncio.run` calls and leaves nothing behind. The gates' windows belong to the client and stay.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 import aiohttp
 
-from .._gate import Gate, Window
+from .._gate import CATEGORIES, Gate, Window, category
 from .._retry import Kind
+from .._wire import Request
 from ..errors import ClientClosedError, ConfigurationError
 
 _KEEP_ALIVE = 4.0  # seconds; below the 5 s after which common servers drop idle connections
@@ -21,17 +22,22 @@ _IN_FLIGHT = 32
 
 
 class Lane:
-    """What one event loop uses: its sessions, and its line at the gate."""
+    """What one event loop uses: its sessions, its lines at the gates, and the turn to fetch a credential."""
 
-    def __init__(self, gate: Gate, given: aiohttp.ClientSession | None) -> None:
-        self.gate = gate
+    def __init__(self, gates: Mapping[str, Gate], given: aiohttp.ClientSession | None) -> None:
+        self.turn = asyncio.Lock()
         self.open = True
+        self._gates = gates
         self._running: set[asyncio.Timeout] = set()
         self._given = given
         self._reads = given or _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE))
         # a pooled connection gone stale loses a POST without telling, so unsafe operations never use one
         self._fresh = given or _session(aiohttp.TCPConnector(limit=0, force_close=True))
         self.keeper = self._keep()
+
+    def gate(self, request: Request) -> Gate:
+        """Return the gate of the quota this request counts against."""
+        return self._gates[category(request.template)]
 
     def session(self, kind: Kind) -> aiohttp.ClientSession:
         """Return the session that sends this kind of operation."""
@@ -52,7 +58,8 @@ class Lane:
             yield
         finally:
             self.open = False
-            self.gate.close()
+            for gate in self._gates.values():
+                gate.close()
             for limit in self._running:
                 if not limit.expired():
                     limit.reschedule(0)
@@ -80,7 +87,7 @@ class Pool:
     def __init__(self, given: aiohttp.ClientSession | None = None) -> None:
         self.closed = False
         self._given = given
-        self._window = Window(max_in_flight=_IN_FLIGHT)
+        self._windows = {name: Window(max_in_flight=_IN_FLIGHT) for name in CATEGORIES}
         self._lane: Lane | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -98,7 +105,7 @@ class Pool:
             msg = "this client is in use in another running event loop; make one client per loop"
             raise ConfigurationError(msg)
         self._loop = asyncio.get_running_loop()
-        self._lane = Lane(Gate(self._window, clock), self._given)
+        self._lane = Lane({name: Gate(window, clock) for name, window in self._windows.items()}, self._given)
         await anext(self._lane.keeper)
         return self._lane
 

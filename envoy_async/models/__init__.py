@@ -2,8 +2,23 @@
 
 from ._page import Page
 from ._values import UNSET, OpenEnum, Timestamp, Unset
+from .auth import ApiKeyInfo, ApiKeyWithSecret, LoginResult, NewApiKey
 from .calls import Call, CallDirection, CallRecording, CallStatus, EndCallResult
-from .carriers import Carrier, CarrierVerification
+from .carriers import (
+    AuditNote,
+    AuditReason,
+    Carrier,
+    CarrierBatchItem,
+    CarrierBatchResult,
+    CarrierVerification,
+    DisableForLoad,
+    DisableForLoadResult,
+    LanePreference,
+    LanePreferenceType,
+    LanePreferenceUpdate,
+    LanePreferenceWithLane,
+    NewCarrier,
+)
 from .loads import (
     EquipmentType,
     Escalation,
@@ -19,19 +34,45 @@ from .loads import (
     NewLoad,
     Stop,
 )
+from .offers import NewOffer, Offer, OfferStatus, OfferUpdate
+from .outreaches import NewOutreach, Outreach
+from .webhooks import (
+    NewWebhookEndpoint,
+    WebhookAttempt,
+    WebhookAttemptStatus,
+    WebhookEndpoint,
+    WebhookEndpointStatus,
+    WebhookEndpointUpdate,
+    WebhookEndpointWithSecret,
+    WebhookEventType,
+    WebhookMessageState,
+    WebhookReplay,
+)
 
 __all__ = [
     "UNSET",
+    "ApiKeyInfo",
+    "ApiKeyWithSecret",
+    "AuditNote",
+    "AuditReason",
     "Call",
     "CallDirection",
     "CallRecording",
     "CallStatus",
     "Carrier",
+    "CarrierBatchItem",
+    "CarrierBatchResult",
     "CarrierVerification",
+    "DisableForLoad",
+    "DisableForLoadResult",
     "EndCallResult",
     "EquipmentType",
     "Escalation",
     "EscalationStatus",
+    "LanePreference",
+    "LanePreferenceType",
+    "LanePreferenceUpdate",
+    "LanePreferenceWithLane",
     "Load",
     "LoadBatchItem",
     "LoadBatchResult",
@@ -40,10 +81,29 @@ __all__ = [
     "LoadMode",
     "LoadUpdate",
     "Location",
+    "LoginResult",
+    "NewApiKey",
+    "NewCarrier",
     "NewLoad",
+    "NewOffer",
+    "NewOutreach",
+    "NewWebhookEndpoint",
+    "Offer",
+    "OfferStatus",
+    "OfferUpdate",
     "OpenEnum",
+    "Outreach",
     "Page",
     "Stop",
     "Timestamp",
     "Unset",
+    "WebhookAttempt",
+    "WebhookAttemptStatus",
+    "WebhookEndpoint",
+    "WebhookEndpointStatus",
+    "WebhookEndpointUpdate",
+    "WebhookEndpointWithSecret",
+    "WebhookEventType",
+    "WebhookMessageState",
+    "WebhookReplay",
 ]

@@ -14,6 +14,17 @@ Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 """A datetime that always carries its zone; an answer with a zoneless one is invalid."""
 
 
+class Secretive:
+    """An answer that holds a secret shown once: it can be used and kept, but not pickled."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Refuse to be pickled: a secret does not travel."""
+        msg = "an answer that holds a secret is not pickled; keep the secret where secrets are kept"
+        raise TypeError(msg)
+
+
 class OpenEnum(StrEnum):
     """A string enum that keeps values it does not know.
 

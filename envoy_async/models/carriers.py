@@ -1,9 +1,26 @@
-"""Carriers: who hauls the load."""
+"""Carriers: who hauls the load, and on which lanes."""
 
 import attrs
 
-from ._values import Timestamp
+from ._values import UNSET, OpenEnum, Timestamp, Unset
 from .loads import EquipmentType
+
+
+class AuditReason(OpenEnum):
+    """Why a carrier or a lane was switched off. Four codes were met in the documentation (seen); more may exist."""
+
+    PAUSE_ON_LANE = "pause_on_lane"
+    SERVICE_QUALITY = "service_quality"
+    COMPLIANCE = "compliance"
+    OTHER = "other"
+
+
+class LanePreferenceType(OpenEnum):
+    """Kind of a lane preference. Three values were met in samples (partial); others stay usable."""
+
+    PRIMARY = "primary"
+    RESTRICTED = "restricted"
+    ADMIN_DISABLED = "admin_disabled"
 
 
 @attrs.frozen(kw_only=True)
@@ -54,3 +71,112 @@ class CarrierVerification:
     error_stage: str | None = None
     error_message: str | None = None
     carrier: Carrier | None = None
+
+
+@attrs.frozen(kw_only=True)
+class NewCarrier:
+    """A carrier to create. Source: `POST /carriers` (partial: all but the name is inferred, see `extra`)."""
+
+    name: str
+    mc_number: str | None | Unset = UNSET
+    """A known one gives the existing carrier back."""
+    dot_number: str | None | Unset = UNSET
+    email: str | None | Unset = UNSET
+    phone: str | None | Unset = UNSET
+    """In E.164, such as `+14155552671`."""
+
+
+@attrs.frozen(kw_only=True)
+class CarrierBatchItem:
+    """What happened to one carrier of a batch. Source: sample of `POST /carriers/batch` (partial)."""
+
+    identifier: str
+    success: bool
+    carrier_id: str | None = None
+    operation: str | None = None
+    lanes_created: int | None = None
+    error: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CarrierBatchResult:
+    """What happened to a batch: one item per carrier, in the order given. Source: `POST /carriers/batch` (seen)."""
+
+    success: bool
+    """True once at least one carrier went through."""
+    total: int
+    successful: int
+    failed: int
+    created: int
+    updated: int
+    results: tuple[CarrierBatchItem, ...]
+    processed_at: Timestamp
+
+
+@attrs.frozen(kw_only=True)
+class AuditNote:
+    """Why something is switched off or on; kept in the vendor's audit trail.
+
+    Source: `POST /carriers/{carrier_id}/disable` (partial: the name of `reason_note` is inferred).
+    """
+
+    reason: str | None | Unset = UNSET
+    """An `AuditReason` or its text."""
+    reason_note: str | None | Unset = UNSET
+    """Free text that goes with the reason `other`."""
+
+
+@attrs.frozen(kw_only=True)
+class LanePreference:
+    """Whether a carrier is used on a lane. Its ids are raw uuids, without prefix.
+
+    Source: `PATCH /carriers/{carrier_id}/lane-preferences/{preference_id}` (partial).
+    """
+
+    id: str
+    carrier_id: str
+    lane_id: str
+    is_active: bool
+    preference_type: LanePreferenceType | None = None
+    updated_at: Timestamp | None = None
+
+
+@attrs.frozen(kw_only=True)
+class LanePreferenceWithLane(LanePreference):
+    """A lane preference with the lane's two ends. Source: `GET /carriers/{carrier_id}/lane-preferences` (partial)."""
+
+    origin_city: str | None = None
+    origin_state: str | None = None
+    destination_city: str | None = None
+    destination_state: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class LanePreferenceUpdate:
+    """A change to a lane preference.
+
+    Source: `PATCH /carriers/{carrier_id}/lane-preferences/{preference_id}` (partial: the one field accepted).
+    """
+
+    is_active: bool
+
+
+@attrs.frozen(kw_only=True)
+class DisableForLoad:
+    """The load on whose lane a carrier is switched off.
+
+    Source: `POST /carriers/{carrier_id}/lane-preferences/disable-for-load` (partial).
+    """
+
+    load_id: str
+
+
+@attrs.frozen(kw_only=True)
+class DisableForLoadResult:
+    """The preference that is now off, and whether it is new.
+
+    Source: `POST /carriers/{carrier_id}/lane-preferences/disable-for-load` (partial).
+    """
+
+    preference: LanePreference
+    created: bool

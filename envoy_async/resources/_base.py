@@ -6,20 +6,26 @@ unsafe operation whose answer cannot be read becomes `OutcomeUnknownError`, sinc
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from types import NoneType
 from typing import TypeVar, cast
 
-from .._converter import encode, structure, unstructure
+import attrs
+
+from .._converter import encode, readable, structure, unstructure
 from .._paging import Pages, Position, Record
 from .._retry import Kind, kind_of, outcome_unknown
-from .._wire import BadInput, Request, Response, Send, build
+from .._wire import BadInput, Request, Response, Send, build, plain_path
 from ..errors import InvalidRequestError, InvalidResponseError, at
 from ..models import Page
+from ._checks import check
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 _LARGEST_PAGE = 100  # pagination guide (seen)
 _LARGEST = 2**53
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
 class Resource:
@@ -37,9 +43,13 @@ class Resource:
         ids: Mapping[str, object] | None = None,
         body: object = None,
         extra: Mapping[str, object] | None = None,
+        keyed: bool = False,
+        secret: str = "",
     ) -> T:
-        """Run one operation and read its answer as *answer*."""
+        """Run one operation and read its answer as *answer*; `NoneType` ignores its body."""
         request = _request(method, template, ids=ids, body=body, extra=extra)
+        if keyed or secret:
+            request = attrs.evolve(request, keyed=keyed, secret=secret)
         response = await self._send(request)
         return _read(request, response, answer)
 
@@ -67,6 +77,31 @@ class Resource:
         return Pages(self._send, request, lambda response: _read(request, response, Page[item]), position)  # type: ignore[valid-type]
 
 
+async def raw(
+    send: Send, method: str, path: str, *, into: type[T] | None, query: Mapping[str, object] | None, body: object
+) -> T | None:
+    """Run an operation that has no method of its own; `EnvoyClient.request` says how."""
+    if method not in _METHODS:
+        raise refused("method", f"method must be one of {', '.join(sorted(_METHODS))}")
+    if into is not None and not readable(into):
+        raise refused("into", "into must be a type that JSON can be read as, such as dict, a model, or Page[model]")
+    try:
+        content = None if body is None else encode(body)
+        request = build(method, plain_path(path), query=query, body=content)
+    except BadInput as bad:
+        error = refused(bad.param, str(bad))
+    else:
+        return _read(request, await send(request), NoneType if into is None else into)
+    raise error
+
+
+def refused(param: str | None, message: str) -> InvalidRequestError:
+    """Build the error for input that is not sent."""
+    error = InvalidRequestError(message)
+    error.param = param
+    return error
+
+
 def _request(
     method: str,
     template: str,
@@ -79,17 +114,30 @@ def _request(
     patient: bool = False,
 ) -> Request:
     try:
-        whole = _merged(body, extra)
-        content = None if whole is None else encode(whole)
+        content = _content(body, extra)
         return build(method, template, ids=ids, query=query, body=content, paged=paged, patient=patient)
     except BadInput as bad:
-        refused = InvalidRequestError(str(bad))
-        refused.param = bad.param
-    refused.method, refused.route = method, template
-    raise refused
+        error = refused(bad.param, str(bad))
+    error.method, error.route = method, template
+    raise error
+
+
+def _content(body: object, extra: Mapping[str, object] | None) -> bytes | None:
+    """Write the body: the fields the SDK knows, and beside them those it does not; the caller's win."""
+    if extra is not None and not isinstance(extra, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need not type-check
+        msg = "extra must be a mapping of field names to values"
+        raise BadInput(msg, "extra")
+    if body is None and extra is None:
+        return None
+    known = cast("dict[str, object]", {} if body is None else unstructure(body))
+    whole = known if extra is None else {**known, **cast("dict[str, object]", unstructure(extra))}
+    check(whole)
+    return json.dumps(whole, ensure_ascii=False).encode()
 
 
 def _read(request: Request, response: Response, answer: type[T]) -> T:
+    if answer is NoneType:
+        return cast("T", None)
     try:
         return structure(response.body, answer)
     except InvalidResponseError as error:
@@ -98,21 +146,7 @@ def _read(request: Request, response: Response, answer: type[T]) -> T:
     raise at(wrong, request, response.attempts)
 
 
-def _merged(body: object, extra: Mapping[str, object] | None) -> object:
-    """Put the fields the SDK does not know beside those it does; the caller's win."""
-    if extra is None:
-        return body
-    if not isinstance(extra, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need not type-check
-        msg = "extra must be a mapping of field names to values"
-        raise BadInput(msg, "extra")
-    known = cast("dict[str, object]", {} if body is None else unstructure(body))
-    return {**known, **extra}
-
-
 def _check(name: str, value: int, least: int, most: int) -> None:
     """Refuse a number the API would refuse, before anything is sent."""
-    if type(value) is int and least <= value <= most:
-        return
-    refused = InvalidRequestError(f"{name} must be a whole number from {least} to {most}")
-    refused.param = name
-    raise refused
+    if type(value) is not int or not least <= value <= most:
+        raise refused(name, f"{name} must be a whole number from {least} to {most}")

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from datetime import date
 
 from .._paging import Pages
-from ..errors import InvalidRequestError
 from ..models import Call, CallRecording, EndCallResult
-from ._base import Resource
+from ._base import Resource, refused
 
 
 class Calls(Resource):
@@ -103,13 +102,7 @@ def _days(start_date: date | None, end_date: date | None) -> dict[str, date | No
     days = {"start_date": start_date, "end_date": end_date}
     for name, value in days.items():
         if value is not None and type(value) is not date:
-            raise _refused(name, f"{name} must be a datetime.date (a day), not a {type(value).__name__}")
+            raise refused(name, f"{name} must be a datetime.date (a day), not a {type(value).__name__}")
         if value is None and any(days.values()):
-            raise _refused(name, "start_date and end_date go together: give both or neither")
+            raise refused(name, "start_date and end_date go together: give both or neither")
     return days
-
-
-def _refused(param: str, message: str) -> InvalidRequestError:
-    refused = InvalidRequestError(message)
-    refused.param = param
-    return refused

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 
 from .._paging import Pages
-from ..errors import InvalidRequestError
 from ..models import (
     UNSET,
     Call,
     CarrierVerification,
     Escalation,
     Load,
+    LoadBatchItem,
     LoadBatchResult,
     LoadIngestResult,
     LoadUpdate,
@@ -19,8 +19,7 @@ from ..models import (
     Unset,
 )
 from ._base import Resource
-
-_LARGEST_BATCH = 1000  # batch page (seen)
+from ._batch import in_batches, matched
 
 
 class Loads(Resource):
@@ -37,17 +36,26 @@ class Loads(Resource):
         """
         return await self._call(LoadIngestResult, "POST", "/loads", body=load, extra=extra)
 
-    async def create_batch(self, loads: Iterable[NewLoad]) -> LoadBatchResult:
-        """Create or update up to 1,000 loads, each on its own; results come in the order sent.
+    async def create_batch(
+        self, loads: Iterable[NewLoad | Mapping[str, object]] | AsyncIterable[NewLoad | Mapping[str, object]]
+    ) -> LoadBatchResult:
+        """Create or update any number of loads, 1,000 in a request; results come in the order given.
 
-        Needs an API key. Source: `POST /loads/batch` (seen).
+        Each load stands alone. Once one request has gone through, a later one that fails is told in its loads'
+        `error`, and nothing is raised. Needs an API key. Source: `POST /loads/batch` (seen).
+
+        Args:
+            loads: the loads; a mapping is sent as it is.
+
+        Raises:
+            InvalidResponseError: the answer's counts do not match what was sent.
         """
-        batch = tuple(loads)
-        if not 0 < len(batch) <= _LARGEST_BATCH:
-            refused = InvalidRequestError(f"loads must be 1 to {_LARGEST_BATCH} loads, not {len(batch)}")
-            refused.param = "loads"
-            raise refused
-        return await self._call(LoadBatchResult, "POST", "/loads/batch", body={"loads": batch})
+        return await in_batches("loads", loads, self._create_some, _lost)
+
+    async def _create_some(self, loads: Sequence[NewLoad | Mapping[str, object]]) -> LoadBatchResult:
+        answer = await self._call(LoadBatchResult, "POST", "/loads/batch", body={"loads": loads})
+        told = [result.load_identifier for result in answer.results]
+        return matched(answer, answer.total_loads, list(map(_number, loads)), told)
 
     def list(self, *, page: int = 1, page_size: int = 100, limit: int | None = None) -> Pages[Load]:
         """List loads in the server's order, which is not documented. Source: `GET /loads` (partial).
@@ -95,3 +103,22 @@ class Loads(Resource):
     def escalations(self, load_id: str) -> Pages[Escalation]:
         """List the active escalations, newest first. Source: `GET /loads/{load_id}/escalations` (seen)."""
         return self._pages(Escalation, "/loads/{load_id}/escalations", ids={"load_id": load_id}, paged=False)
+
+
+def _number(load: NewLoad | Mapping[str, object]) -> str:
+    return load.load_number if isinstance(load, NewLoad) else str(load.get("load_number", ""))
+
+
+def _lost(loads: Sequence[NewLoad | Mapping[str, object]], why: str, before: LoadBatchResult) -> LoadBatchResult:
+    results = tuple(LoadBatchItem(load_identifier=_number(load), success=False, error=why) for load in loads)
+    count = len(results)
+    return LoadBatchResult(
+        success=False,
+        total_loads=count,
+        successful=0,
+        failed=count,
+        created=0,
+        updated=0,
+        results=results,
+        processed_at=before.processed_at,
+    )

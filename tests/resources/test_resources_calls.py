@@ -393,11 +393,11 @@ async def test_a_bad_body_is_refused_here(
 
 async def test_what_the_server_refuses_is_typed(envoy: EnvoyClient, sandbox: Sandbox) -> None:
     """A 422 names the parameter, also in a listing; an operation refused did not run."""
-    with pytest.raises(ValidationError, match="phone number") as first:
-        await envoy.calls.create(extra={"phone_number": "555"})
+    with pytest.raises(ValidationError, match="Load not found") as first:
+        await envoy.calls.create(extra={"load_id": UUID})
     with pytest.raises(ValidationError) as second:
         await envoy.calls.list(order_by="mood").first()
-    assert (first.value.status, first.value.code, first.value.param) == (422, "validation_error", "phone_number")
+    assert (first.value.status, first.value.code, first.value.param) == (422, "validation_error", "load_id")
     assert (second.value.param, second.value.route) == ("order_by", "/calls")
     assert sandbox.executions == []
 

@@ -24,7 +24,7 @@ import pytest
 
 from envoy_async import ApiKey, BearerToken, EnvoyClient, EnvoyError, RetryPolicy, Timeouts
 from envoy_async._transport import Transport
-from envoy_async.models import NewLoad
+from envoy_async.models import NewLoad, Stop
 
 KEY = "envai_live_canary_7f3a91c2"
 UUID = "0b7e6a1c-52f4-4d0e-9a43-3c1f6f2b8d90"
@@ -46,7 +46,8 @@ GOOD = json.dumps({**RECORD, **ENDED, "data": [RECORD], "pagination": PAGINATION
 REFUSED = {"error": {"code": "rate_limit_exceeded", "message": "Rate limit exceeded."}}
 
 Operation = Callable[[EnvoyClient], Awaitable[object]]
-NEW_LOAD = NewLoad(load_number="LD1", equipment_type="VAN", stops=())
+STOPS: list[Stop | Mapping[str, object]] = [{"location": {"city": "Waco", "state": "TX"}}] * 2
+NEW_LOAD = NewLoad(load_number="LD1", equipment_type="VAN", stops=STOPS)
 READS: Mapping[str, Operation] = {
     "calls.get": lambda envoy: envoy.calls.get(UUID),
     "calls.list": lambda envoy: envoy.calls.list().collect(),
@@ -326,7 +327,7 @@ def make_client(
         credentials, base_url=url, organization_id=organization_id, retry=retry, timeouts=timeouts, session=session
     )
     old, time = client._transport, clock or SkippingClock()
-    client._use(Transport(old.settings, old.pool, clock=time, sleep=time.sleep, random=Random(7)))
+    client._use(Transport(old.settings, old.access, old.pool, clock=time, sleep=time.sleep, random=Random(7)))
     return client
 
 
@@ -340,7 +341,7 @@ async def settled(condition: Callable[[], object]) -> None:
 def line_of(envoy: EnvoyClient) -> int:
     """Count who waits at the client's gate."""
     lane = envoy._transport.pool._lane
-    return 0 if lane is None else len(lane.gate._line)
+    return 0 if lane is None else len(lane._gates["general"]._line)
 
 
 async def failure_of(running: Awaitable[object]) -> EnvoyError:

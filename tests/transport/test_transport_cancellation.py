@@ -33,7 +33,7 @@ operations = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(
 
 def in_flight(envoy: EnvoyClient) -> int:
     """Return how many permits of the client's gate are taken."""
-    return envoy._transport.pool._window.in_flight
+    return envoy._transport.pool._windows["general"].in_flight
 
 
 def of_the_server(task: asyncio.Task[object]) -> bool:

@@ -69,12 +69,12 @@ async def test_nothing_is_sent_after_the_deadline() -> None:
             clock.waits.append(seconds + 60.0)
 
         old = envoy._transport
-        envoy._use(Transport(old.settings, old.pool, clock=clock, sleep=oversleep, random=Random(1)))
+        envoy._use(Transport(old.settings, old.access, old.pool, clock=clock, sleep=oversleep, random=Random(1)))
         async with envoy:
             error = await failure_of(envoy.calls.get(UUID))
             assert type(error) is errors.DeadlineExceededError
             assert len(server.executed) == 1
-            assert old.pool._window.in_flight == 0
+            assert old.pool._windows["general"].in_flight == 0
 
 
 async def test_a_deadline_in_the_last_attempt_is_a_deadline() -> None:

@@ -139,8 +139,8 @@ async def test_closing_over_a_call_that_just_got_its_permit() -> None:
             await settled(lambda: line_of(envoy) == 1)
             pool = envoy._transport.pool
             assert pool._lane is not None
-            pool._window._paused_until = 0.0
-            pool._lane.gate._move()
+            pool._windows["general"]._paused_until = 0.0
+            pool._lane._gates["general"]._move()
             await envoy.close()
             assert type(await outcome(waiting)) is errors.ClientClosedError
             assert len(server.executed) == 1
@@ -172,7 +172,7 @@ async def test_closing_at_any_moment() -> None:
                 assert not isinstance(found, BaseException) or isinstance(
                     found, errors.ClientClosedError | errors.OutcomeUnknownError
                 )
-            assert envoy._transport.pool._window.in_flight == 0
+            assert envoy._transport.pool._windows["general"].in_flight == 0
 
 
 async def test_a_task_group_does_not_end_in_silence() -> None:

@@ -11,6 +11,7 @@ from envoy_async import ApiKey, BearerToken, __version__, errors
 from tests.transport.conftest import (
     KEY,
     NEW_LOAD,
+    STOPS,
     UNSAFE,
     UUID,
     MisbehavingServer,
@@ -86,7 +87,7 @@ async def test_headers_of_a_write() -> None:
     assert (sent.method, sent.target) == ("POST", "/v1/loads")
     assert sent.values("Content-Type") == ["application/json"]
     assert sent.values("Content-Length") == [str(len(sent.body))]
-    assert json.loads(sent.body) == {"load_number": "LD1", "equipment_type": "VAN", "stops": []}
+    assert json.loads(sent.body) == {"load_number": "LD1", "equipment_type": "VAN", "stops": STOPS}
 
 
 async def test_no_content_type_without_a_body() -> None:

@@ -107,7 +107,7 @@ def test_the_client_shows_no_key() -> None:
     """Nor does the client, nor anything it holds."""
     envoy = EnvoyClient(KEY, base_url="https://api.example")
     transport = envoy._transport
-    assert KEY not in "".join(map(repr, (envoy, transport, transport.settings, transport.settings.credentials)))
+    assert KEY not in "".join(map(repr, (envoy, transport, transport.settings, transport.access)))
 
 
 async def test_the_users_own_timeout_shows_no_key() -> None:

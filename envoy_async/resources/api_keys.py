@@ -1,0 +1,50 @@
+"""API keys of the organization."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import NoneType
+
+from .._paging import Pages
+from ..models import UNSET, ApiKeyInfo, ApiKeyWithSecret, NewApiKey, Unset
+from ._base import Resource
+
+
+class ApiKeys(Resource):
+    """The API keys of the organization. All operations need a bearer token."""
+
+    async def create(
+        self, *, name: str, description: str | None | Unset = UNSET, expires_at: datetime | None | Unset = UNSET
+    ) -> ApiKeyWithSecret:
+        """Create an API key; this answer alone holds its secret. Unsafe: never sent again once it may have run.
+
+        Needs a bearer token. Source: `POST /api-keys` (seen).
+
+        Args:
+            name: what the key is for.
+            description: more about it.
+            expires_at: when it stops working; with a time zone.
+
+        Raises:
+            OutcomeUnknownError: a key may have been created whose secret nobody knows.
+        """
+        body = NewApiKey(name=name, description=description, expires_at=expires_at)
+        return await self._call(ApiKeyWithSecret, "POST", "/api-keys", body=body)
+
+    def list(self) -> Pages[ApiKeyInfo]:
+        """List the API keys without their secrets, in the server's order.
+
+        Needs a bearer token. Source: `GET /api-keys` (seen).
+        """
+        return self._pages(ApiKeyInfo, "/api-keys", paged=False)
+
+    async def get(self, api_key_id: str) -> ApiKeyInfo:
+        """Return one API key without its secret. Needs a bearer token. Source: `GET /api-keys/{api_key_id}` (seen)."""
+        return await self._call(ApiKeyInfo, "GET", "/api-keys/{api_key_id}", ids={"api_key_id": api_key_id})
+
+    async def deactivate(self, api_key_id: str) -> None:
+        """Deactivate an API key: it stops working, and stays in the list.
+
+        Needs a bearer token. Source: `DELETE /api-keys/{api_key_id}` (seen).
+        """
+        await self._call(NoneType, "DELETE", "/api-keys/{api_key_id}", ids={"api_key_id": api_key_id})

@@ -1,0 +1,52 @@
+"""Outreaches: contacts with a carrier about a load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .._paging import Pages
+from ..models import UNSET, NewOutreach, Outreach, Unset
+from ._base import Resource
+
+
+class Outreaches(Resource):
+    """The organization's outreaches to carriers."""
+
+    async def create(
+        self,
+        *,
+        carrier_id: str,
+        load_id: str,
+        modality: str | None | Unset = UNSET,
+        extra: Mapping[str, object] | None = None,
+    ) -> Outreach:
+        """Contact a carrier about a load, by phone, and return the outreach.
+
+        Unsafe: never sent again once it may have run. Source: `POST /outreaches` (partial: carrier and load were
+        read, `modality` is assumed).
+
+        Args:
+            carrier_id: the carrier.
+            load_id: the load.
+            modality: how to make contact; `call` is the only one met.
+            extra: further fields of the request body.
+
+        Raises:
+            OutcomeUnknownError: the carrier may have been called.
+        """
+        body = NewOutreach(carrier_id=carrier_id, load_id=load_id, modality=modality)
+        return await self._call(Outreach, "POST", "/outreaches", body=body, extra=extra)
+
+    def list(self, *, page: int = 1, page_size: int = 100, limit: int | None = None) -> Pages[Outreach]:
+        """List outreaches in the server's order. Source: `GET /outreaches` (inferred: path and answer are assumed).
+
+        Args:
+            page: page to begin with, counted from 1.
+            page_size: records per request, 1 to 100.
+            limit: most records to deliver; `None` for all.
+        """
+        return self._pages(Outreach, "/outreaches", page=page, page_size=page_size, limit=limit)
+
+    async def get(self, outreach_id: str) -> Outreach:
+        """Return one outreach with its carrier. Source: `GET /outreaches/{outreach_id}` (partial)."""
+        return await self._call(Outreach, "GET", "/outreaches/{outreach_id}", ids={"outreach_id": outreach_id})
