@@ -7,10 +7,10 @@ come in the order of the items. The input is read while it is sent, one batch at
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from itertools import chain
-from typing import TypeVar
+from itertools import chain, islice
+from typing import TypeVar, cast
 
 import attrs
 
@@ -19,6 +19,7 @@ from ..models import CarrierBatchResult, LoadBatchResult
 from ._base import refused
 
 LARGEST = 1000  # batch pages (seen)
+_COUNTS = ("total", "total_loads", "successful", "failed", "created", "updated")
 
 T = TypeVar("T")
 R = TypeVar("R", LoadBatchResult, CarrierBatchResult)
@@ -52,12 +53,13 @@ async def in_batches(
     return attrs.evolve(
         parts[-1],
         success=any(part.success for part in parts),
-        successful=sum(part.successful for part in parts),
-        failed=sum(part.failed for part in parts),
-        created=sum(part.created for part in parts),
-        updated=sum(part.updated for part in parts),
         results=tuple(chain.from_iterable(part.results for part in parts)),
+        **_sums(parts),
     )
+
+
+def _sums(parts: Sequence[LoadBatchResult] | Sequence[CarrierBatchResult]) -> dict[str, int]:
+    return {name: sum(getattr(part, name) for part in parts) for name in _COUNTS if hasattr(parts[0], name)}
 
 
 def matched(answer: R, total: int, sent: Sequence[str], told: Sequence[str]) -> R:
@@ -82,26 +84,29 @@ def matched(answer: R, total: int, sent: Sequence[str], told: Sequence[str]) -> 
 
 
 async def _cut(name: str, items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[Sequence[T], None]:
-    batch: list[T] = []
-    async for item in _each(name, items):
-        batch.append(item)
-        if len(batch) == LARGEST:
+    """Give the items in batches; an async generator among them is closed at the end, whatever that was."""
+    if not isinstance(items, AsyncIterable):
+        each = _iterator(name, items)
+        while batch := list(islice(each, LARGEST)):
             yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-async def _each(name: str, items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
         return
     try:
-        each = iter(items)
+        batch = list[T]()
+        async for item in items:
+            batch.append(item)
+            if len(batch) == LARGEST:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+    finally:
+        if isinstance(items, AsyncGenerator):
+            await cast("AsyncGenerator[T, None]", items).aclose()
+
+
+def _iterator(name: str, items: Iterable[T]) -> Iterator[T]:
+    try:
+        return iter(items)
     except TypeError:
-        each = None
-    if each is None:
-        raise refused(name, f"{name} must be an iterable or async iterable")
-    for item in each:
-        yield item
+        error = refused(name, f"{name} must be an iterable or async iterable")
+    raise error

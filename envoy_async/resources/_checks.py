@@ -26,23 +26,32 @@ def check(body: object) -> None:
     for path, fields in _parts(body):
         try:
             check_ids(fields)
-            for name in _RULES.keys() & fields.keys():
-                if fields[name] is not None:
-                    _RULES[name](name, fields[name])
+            for name, value in fields.items():
+                if name in _RULES and value is not None:
+                    _RULES[name](name, value)
         except BadInput as bad:
             raise BadInput(path + str(bad), path + (bad.param or "")) from None
 
 
 def _parts(body: object) -> Iterator[tuple[str, Body]]:
     """Give the objects whose fields have rules, each with the path before its fields."""
-    whole = cast("Body", body)
+    whole = _object("body", body)
     yield "", whole
     for key, inner in (("loads", ""), ("carriers", "carrier")):
         items = whole.get(key)
-        for number, item in enumerate(cast("list[Body]", items) if isinstance(items, list) else ()):
-            part = item.get(inner) if inner else item
-            if isinstance(part, dict):
-                yield f"{key}[{number}].{inner}{inner and '.'}", cast("Body", part)
+        for number, item in enumerate(cast("list[object]", items) if isinstance(items, list) else ()):
+            path = f"{key}[{number}]"
+            part = _object(path, item)
+            if inner:
+                path += "." + inner
+                part = {} if part.get(inner) is None else _object(path, part[inner])
+            yield path + ".", part
+
+
+def _object(name: str, value: object) -> Body:
+    if not isinstance(value, dict):
+        raise BadInput(f"{name} must be an object", name)
+    return cast("Body", value)
 
 
 def _phone(name: str, value: object) -> None:
@@ -63,7 +72,7 @@ def _address(name: str, value: object) -> None:
 
 
 def _within(name: str, value: object, *, least: float, most: float = inf) -> None:
-    if not isinstance(value, int | float) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         bounds = f"at least {least:g}" if most == inf else f"from {least:g} to {most:g}"
         raise BadInput(f"{name} must be a number, {bounds}", name)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .._paging import Pages
 from ..models import (
     UNSET,
@@ -88,7 +90,9 @@ class LanePreferences(Resource):
         body = AuditNote(reason=reason, reason_note=reason_note)
         return await self._call(LanePreference, "POST", f"{_ONE}/unrestrict", ids=ids, body=body)
 
-    async def disable_for_load(self, carrier_id: str, *, load_id: str) -> DisableForLoadResult:
+    async def disable_for_load(
+        self, carrier_id: str, *, load_id: str, extra: Mapping[str, object] | None = None
+    ) -> DisableForLoadResult:
         """Keep a carrier off the lane of a load: the preference is found or created, and off at once.
 
         Needs a bearer token. Source: `POST /carriers/{carrier_id}/lane-preferences/disable-for-load` (partial).
@@ -96,6 +100,8 @@ class LanePreferences(Resource):
         Args:
             carrier_id: the carrier.
             load_id: the load.
+            extra: further fields of the request body.
         """
         template, ids = "/carriers/{carrier_id}/lane-preferences/disable-for-load", {"carrier_id": carrier_id}
-        return await self._call(DisableForLoadResult, "POST", template, ids=ids, body=DisableForLoad(load_id=load_id))
+        body = DisableForLoad(load_id=load_id)
+        return await self._call(DisableForLoadResult, "POST", template, ids=ids, body=body, extra=extra)
