@@ -80,16 +80,17 @@ def test_no_secret_of_the_environment_is_in_any_help() -> None:
 
 @pytest.mark.parametrize("settings", [[], ["--drift", "--quota", "0"]])
 def test_the_sandbox_runs_until_ctrl_c(settings: list[str]) -> None:
-    """It prints address, key, and two lines to paste, and ends with 0 and no traceback."""
+    """It prints address, credentials, and lines to paste, and ends with 0 and no traceback."""
     command = [*PROGRAM, "sandbox", "--calls", "3", "--loads", "2", *settings]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        printed = [process.stdout.readline() for _ in range(5)]
+        printed = [process.stdout.readline() for _ in range(9)]
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
-    assert re.fullmatch(r"export ENVOY_BASE_URL=http://127\.0\.0\.1:\d+/api/v1\n", printed[3])
-    assert printed[4].startswith("export ENVOY_API_KEY=")
+    assert re.fullmatch(r"export ENVOY_BASE_URL=http://127\.0\.0\.1:\d+/api/v1\n", printed[6])
+    assert printed[7].startswith("export ENVOY_API_KEY=")
+    assert printed[8].startswith("export ENVOY_BEARER_TOKEN=")
 
 
 @pytest.mark.parametrize("wrong", [["--port", "-1"], ["--window", "0"], ["--algorithm", "odd"], ["--quota", "x"]])

@@ -212,11 +212,11 @@ class Transport:
             async with asyncio.timeout(call.deadline - self._clock()):
                 return await self.access.fetch(lane.turn)
         except TimeoutError:
-            late = self._too_late(call, None)
-        except EnvoyError:
+            failure: EnvoyError = self._too_late(call, None)
+        except EnvoyError as error:
             call.final = True  # it was tried again where it failed, and says nothing about this operation
-            raise
-        raise late
+            failure = error if lane.open else ClientClosedError("the client was closed")
+        raise failure
 
     async def _queue(self, call: _Call, gate: Gate) -> None:
         """Wait in line for a permit; only a patient call's deadline waits with it."""
@@ -273,7 +273,7 @@ class Transport:
     def _again(self, call: _Call, error: EnvoyError) -> bool:
         if call.final:
             return False
-        if self.access.renewable and not call.renewed and is_stranger(call.kind, error):
+        if call.credential and self.access.renewable and not call.renewed and is_stranger(call.kind, error):
             self.access.refused(call.credential)
             call.renewed, call.wait, call.failures = True, 0.0, call.failures - 1
             return True

@@ -67,8 +67,8 @@ async def _fetched(source: Source | None) -> Credentials:
     """Ask the source; whatever a callable of the user's raises stays visible behind a public error."""
     try:
         found = await source()  # type: ignore[misc]
-    except OutcomeUnknownError as error:  # that a login may have run does no harm
-        failure: EnvoyError = error.last_error or error
+    except OutcomeUnknownError as error:
+        failure = _harmless(error)
     except EnvoyError:
         raise
     except Exception as error:
@@ -79,3 +79,10 @@ async def _fetched(source: Source | None) -> Credentials:
             return _usable(found)
         failure = ConfigurationError(f"the credentials callable gave a {type(found).__name__}, not a credential")
     raise failure
+
+
+def _harmless(error: OutcomeUnknownError) -> EnvoyError:
+    """Give what went wrong with a login; that it may have run does no harm, and says nothing about the operation."""
+    last = error.last_error or error
+    last.method, last.route, last.attempts = error.method, error.route, error.attempts
+    return last

@@ -2,7 +2,7 @@
 
 It is an independent witness: it shares nothing with the client of this package, so when both agree, that means
 something. It keeps to what the vendor's documentation says; where that was not readable, the module of the
-operation names each assumption. Groups served so far: Calls and Loads.
+operation names each assumption. It serves all 50 operations.
 """
 
 from __future__ import annotations

@@ -1,19 +1,23 @@
 """What happens to a request, in this order: who are you, may you now, does it go wrong, run, write it down.
 
-Quota headers are on every answer of the API. Refused requests (401 and 429) use up no quota; all others do, also
-those answered with an error. Between running an operation and finishing its answer nothing is awaited.
+Quota headers are on every answer of the API. Requests refused for want of a credential (401) or quota (429) use up no
+quota; all others do, also those answered with an error, such as a login with a wrong password. Between running an
+operation and finishing its answer nothing is awaited.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import attrs
 
 from .answers import ApiError, Reply, error_reply, json_reply
+from .calling import advance
 from .faults import FaultBook
 from .operations import OPERATIONS
+from .quota import category_of
 from .recordings import recording_file
 from .routing import Inquiry, Operation, Route, Routes
 from .validation import parse_body
@@ -23,23 +27,28 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from .accounts import Accounts, Caller
+    from .credentials import Access
     from .drift import Drift
     from .faults import Fault
-    from .quota import Quota
-    from .seed import Identity
-    from .store import Store
+    from .organizations import Organizations
+    from .quota import Ledger, Standing
 
 BASE_PATH = "/api/v1"
+OK = 200
 
 
 @attrs.frozen(kw_only=True)
 class Execution:
-    """One operation that ran; ``path`` as sent, without query; ``at`` in Unix seconds of the sandbox's clock."""
+    """One operation that ran; ``path`` as sent, without query; ``at`` in Unix seconds of the sandbox's clock.
+
+    ``body`` is what was sent, also a password, so no repr shows it.
+    """
 
     operation: str
     method: str
     path: str
-    body: object
+    body: object = attrs.field(repr=False)
     at: float
 
 
@@ -57,22 +66,21 @@ class Received:
 class Gateway:
     """Answers requests; knows HTTP but no sockets."""
 
-    store: Store
-    identity: Identity
+    identity: Access
+    organizations: Organizations
+    accounts: Accounts
+    ledger: Ledger
     clock: Callable[[], float]
-    new_quota: Callable[[], Quota]
     faults: list[Fault]
     drift: Drift | None
     executions: list[Execution] = attrs.field(factory=list["Execution"])
     requests: list[Received] = attrs.field(factory=list["Received"])
-    quotas: dict[str, Quota] = attrs.field(init=False)
     _book: FaultBook = attrs.field(init=False)
     _routes: Routes = attrs.field(init=False)
-    _listings: int = attrs.field(init=False, default=0)
+    _listings: Counter[str] = attrs.field(init=False, factory=Counter[str])
 
     def __attrs_post_init__(self) -> None:
-        """Open one account for each credential."""
-        self.quotas = {key: self.new_quota() for key in (self.identity.api_key, self.identity.bearer_token)}
+        """Watch the faults and lay out the operations."""
         self._book = FaultBook(self.faults)
         self._routes = Routes(OPERATIONS)
 
@@ -80,36 +88,42 @@ class Gateway:
         """Answer one request and write it down; None means the connection is to be dropped."""
         at = self.clock()
         try:
-            reply = recording_file(self.store, request.path, request.query) or await self._admit(request, at)
+            reply = self._recording(request) or await self._admit(request, at)
         except ConnectionError:  # the caller left in the middle of the body
             reply = None
         status = reply.status if reply else 0
         self.requests.append(Received(method=request.method, path=request.path_qs, status=status, at=at))
         return reply
 
+    def _recording(self, request: web.BaseRequest) -> Reply | None:
+        """Serve the file behind a recording link of any organization; None when the path is no such link's."""
+        replies = [recording_file(store, request.path, request.query) for store in self.organizations.filled]
+        return next((reply for reply in replies if reply is not None and reply.status == OK), replies[0])
+
     async def _admit(self, request: web.BaseRequest, now: float) -> Reply | None:
         """Check credential and quota, and let the scripted faults have their say."""
-        credential = self._credential(request.headers)
-        if credential is None:
+        path = request.path.removeprefix(BASE_PATH)
+        route, category = self._routes.find(request.method, path), category_of(path)
+        nobody = self.accounts.anybody(request.remote or "")
+        caller = nobody if route.is_open else self.accounts.identify(request.headers)
+        holder = nobody.holder if caller is None or category == "auth" else caller.holder
+        standing = self.ledger.look(category, holder, now)
+        if caller is None:
             message = "Missing or invalid authentication credentials."
-            return error_reply(ApiError(401, "not_authenticated", message), self.new_quota().look(now).headers)
-        quota = self.quotas[credential]
-        standing = quota.look(now)
+            return error_reply(ApiError(401, "not_authenticated", message), standing.headers)
         if standing.wait > 0:
-            headers = {**standing.headers, "Retry-After": str(standing.retry_after)}
-            message = f"Rate limit exceeded. Retry after {standing.retry_after} seconds."
-            return error_reply(ApiError(429, "rate_limit_exceeded", message), headers)
-        route = self._routes.find(request.method, request.path.removeprefix(BASE_PATH))
+            return _too_many(standing)
         fault = self._book.take(request.method, route.template)
         if fault is None or not fault.refuses:
-            quota.spend(now)
-        headers = quota.look(now).headers
+            self.ledger.spend(category, holder, now)
+            self.accounts.note_use(caller)
+        headers = self.ledger.look(category, holder, now).headers
         if fault is None:
-            return await self._answer(request, route, credential, headers)
-        return await self._misbehave(fault, request, route, credential, headers)
+            return await self._answer(request, route, caller, headers)
+        return await self._misbehave(fault, request, route, caller, headers)
 
     async def _misbehave(
-        self, fault: Fault, request: web.BaseRequest, route: Route, credential: str, headers: Mapping[str, str]
+        self, fault: Fault, request: web.BaseRequest, route: Route, caller: Caller, headers: Mapping[str, str]
     ) -> Reply | None:
         """Do what a fault says; None means the connection is to be dropped."""
         if fault.delay > 0:
@@ -119,49 +133,60 @@ class Gateway:
         scripted = fault.reply(headers)
         if scripted is not None:
             return None if fault.drop else scripted
-        reply = await self._answer(request, route, credential, headers)
+        reply = await self._answer(request, route, caller, headers)
         return None if fault.drop else attrs.evolve(reply, headers=fault.over(reply.headers), cut=fault.cut)
 
     async def _answer(
-        self, request: web.BaseRequest, route: Route, credential: str, headers: Mapping[str, str]
+        self, request: web.BaseRequest, route: Route, caller: Caller, headers: Mapping[str, str]
     ) -> Reply:
         """Run the operation, or say why not."""
         try:
-            operation = self._permitted(request, route, credential)
+            organization_id = _organization(request, caller)
+            operation = _permitted(route, caller)
             body = parse_body(await request.read())
             origin = f"{request.scheme}://{request.host}"
-            inquiry = Inquiry(ids=route.ids, query=request.query, body=body, origin=origin)
-            return json_reply(self._run(operation, inquiry, request.path), headers)
+            inquiry = Inquiry(ids=route.ids, query=request.query, body=body, origin=origin, accounts=self.accounts)
+            return json_reply(self._run(operation, organization_id, inquiry, request.path), headers)
         except ApiError as error:
             return error_reply(error, headers)
 
-    def _run(self, operation: Operation, inquiry: Inquiry, path: str) -> object:
-        """Run an operation; a listing of calls drifts right before it is cut."""
+    def _run(self, operation: Operation, organization_id: str, inquiry: Inquiry, path: str) -> object:
+        """Run an operation on what is so by now; a listing of calls drifts right before it is cut."""
+        store = self.organizations[organization_id]
+        advance(store)
         if operation.name == "calls.list" and self.drift is not None:
-            self._listings += 1
-            self.drift(self.store, self._listings)
-        payload = operation.run(self.store, inquiry)
+            self._listings[organization_id] += 1
+            self.drift(store, self._listings[organization_id])
+        payload = operation.run(store, inquiry)
         ran = Execution(
             operation=operation.name, method=operation.method, path=path, body=inquiry.body, at=self.clock()
         )
         self.executions.append(ran)
         return payload
 
-    def _credential(self, headers: Mapping[str, str]) -> str | None:
-        """Tell which credential a request shows."""
-        if headers.get("X-API-Key") == self.identity.api_key:
-            return self.identity.api_key
-        if headers.get("Authorization") == f"Bearer {self.identity.bearer_token}":
-            return self.identity.bearer_token
-        return None
 
-    def _permitted(self, request: web.BaseRequest, route: Route, credential: str) -> Operation:
-        """Give the operation when it exists and the credential may run it."""
-        organization = request.headers.get("X-Organization-ID", self.identity.organization_id)
-        if organization != self.identity.organization_id:
-            raise ApiError(403, "insufficient_permissions", "No access to this organization.")
-        if route.operation is None:
-            raise route.refusal
-        if route.operation.credential == "api key" and credential != self.identity.api_key:
-            raise ApiError(403, "insufficient_permissions", "This operation takes an API key only.")
-        return route.operation
+def _too_many(standing: Standing) -> Reply:
+    """Refuse a request for which no quota is left."""
+    message = f"Rate limit exceeded. Retry after {standing.retry_after} seconds."
+    headers = {**standing.headers, "Retry-After": str(standing.retry_after)}
+    return error_reply(ApiError(429, "rate_limit_exceeded", message), headers)
+
+
+def _organization(request: web.BaseRequest, caller: Caller) -> str:
+    """Tell whose data a request is about; a header that names an organization the caller is not in is a 403."""
+    usual = caller.organization_ids[0]
+    named = usual if caller.shown == "none" else request.headers.get("X-Organization-ID", usual)
+    if named not in caller.organization_ids:
+        raise ApiError(403, "insufficient_permissions", "No access to this organization.")
+    return named
+
+
+def _permitted(route: Route, caller: Caller) -> Operation:
+    """Give the operation when it exists and may be run with what the caller has shown."""
+    if route.operation is None:
+        raise route.refusal
+    needed = route.operation.credential
+    if needed not in {"any", caller.shown}:
+        name = "an API key" if needed == "api key" else "a bearer token"
+        raise ApiError(403, "insufficient_permissions", f"This operation takes {name} only.")
+    return route.operation

@@ -1,25 +1,34 @@
-"""How many requests one credential may send: pure arithmetic, the clock is an argument.
+"""How many requests one caller may send: pure arithmetic, the clock is an argument.
 
-The vendor documents the limit and its headers, not the algorithm. Both usual ones are here, because a
-client that is polite to one of them may still be refused by the other.
+The vendor documents three categories (``/auth/*``, ``/api-keys/*``, and all else) with their limits and headers, not
+the algorithm. Both usual ones are here, because a client that is polite to one of them may still be refused by the
+other. Assumptions of ours: that each credential counts for itself, and that ``/auth/*``, which takes no credential,
+is counted by the address of the caller.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Literal, Protocol, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import attrs
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 Algorithm: TypeAlias = Literal["fixed", "sliding"]
+Category: TypeAlias = Literal["auth", "api keys", "general"]
 
 UNLIMITED = 1_000_000_000
+AUTH_LIMIT = 10
+API_KEYS_LIMIT = 1_000
 
 
 @attrs.frozen(kw_only=True)
 class Standing:
-    """Where a credential stands at one instant; ``reset`` in Unix seconds, ``wait`` in seconds (0: may send)."""
+    """Where a caller stands at one instant; ``reset`` in Unix seconds, ``wait`` in seconds (0: may send)."""
 
     limit: int
     remaining: int
@@ -42,7 +51,7 @@ class Standing:
 
 
 class Quota(Protocol):
-    """Counts the accepted requests of one credential."""
+    """Counts the accepted requests of one caller."""
 
     def look(self, now: float) -> Standing:
         """Tell the standing at `now` (Unix seconds) without using anything."""
@@ -117,3 +126,36 @@ def make_quota(limit: int | None, window: float, algorithm: Algorithm) -> Quota:
     if algorithm == "sliding":
         return SlidingWindow(limit, window)
     raise ValueError(f"algorithm must be 'fixed' or 'sliding', got {algorithm!r}")
+
+
+class Ledger:
+    """The quotas of all callers, each opened when it is first spent from: whoever only knocks leaves no trace."""
+
+    def __init__(self, limit: int | None, window: float, algorithm: Algorithm) -> None:
+        """Allow `limit` general requests per `window` seconds; None lifts the limits of all categories."""
+        auth, api_keys = (None, None) if limit is None else (AUTH_LIMIT, API_KEYS_LIMIT)
+        self._limits: Mapping[Category, int | None] = {"auth": auth, "api keys": api_keys, "general": limit}
+        self._new = partial(make_quota, window=window, algorithm=algorithm)
+        self._new(limit)  # senseless settings are refused at once
+        self._quotas: dict[tuple[Category, str], Quota] = {}
+
+    def look(self, category: Category, holder: str, now: float) -> Standing:
+        """Tell the standing of `holder`; one who has spent nothing yet has a full quota."""
+        quota = self._quotas.get((category, holder)) or self._new(self._limits[category])
+        return quota.look(now)
+
+    def spend(self, category: Category, holder: str, now: float, count: int = 1) -> None:
+        """Use up `count` requests of `holder`, never more than remain."""
+        key = (category, holder)
+        if key not in self._quotas:
+            self._quotas[key] = self._new(self._limits[category])
+        self._quotas[key].spend(now, count)
+
+
+def category_of(path: str) -> Category:
+    """Tell which quota a path (below the base path) counts against."""
+    if path.startswith("/auth/"):
+        return "auth"
+    if path == "/api-keys" or path.startswith("/api-keys/"):
+        return "api keys"
+    return "general"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from .answers import ApiError, Record, invalid, not_found
+from .answers import ApiError, Record, invalid
+from .events import emit
 from .listing import page_from
 from .routing import Inquiry, Operation
 from .store import newest_first
@@ -17,10 +18,10 @@ from .validation import (
     LOAD_FIELDS,
     MOST_LOADS,
     check_load,
+    find_row,
     is_record,
     need_list,
     need_record,
-    read_id,
 )
 
 if TYPE_CHECKING:
@@ -33,10 +34,7 @@ OPEN_STATUSES = ("created", "Open")
 
 def find_load(store: Store, inquiry: Inquiry) -> Record:
     """Get the load an inquiry is about, or answer 400 or 404."""
-    load = store.loads.get(read_id(inquiry.ids["load_id"], "load_", "load_id"))
-    if load is None:
-        raise not_found("Load")
-    return load
+    return find_row(store.loads, inquiry.ids["load_id"], "load_", "load_id")
 
 
 def list_loads(store: Store, inquiry: Inquiry) -> object:
@@ -88,6 +86,7 @@ def update_load(store: Store, inquiry: Inquiry) -> object:
     if not isinstance(posted, bool):
         raise invalid("is_posted", "must be a boolean")
     load.update(is_posted=posted, updated_at=store.stamp())
+    emit(store, "load.updated", load)
     return load
 
 
@@ -149,6 +148,7 @@ def _upsert(store: Store, body: Record) -> tuple[Record, str]:
         store.loads[str(load["id"])] = load
     load.update({key: body[key] for key in SETTABLE if key in body}, updated_at=now)
     load["tms_status"] = load["tms_status"] or "created"
+    emit(store, f"load.{operation}", load)
     return load, operation
 
 

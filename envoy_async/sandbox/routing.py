@@ -12,6 +12,7 @@ from .answers import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from .accounts import Accounts
     from .store import Store
 
 Needed: TypeAlias = Literal["any", "api key", "bearer token", "none"]
@@ -20,12 +21,16 @@ PARAMETER = re.compile(r"\{(\w+)\}")
 
 @attrs.frozen(kw_only=True)
 class Inquiry:
-    """What an operation gets to see of a request; ``origin`` is where the sandbox itself is reached."""
+    """What an operation gets to see of a request; ``origin`` is where the sandbox itself is reached.
+
+    ``accounts`` are there for the few operations that issue credentials.
+    """
 
     ids: Mapping[str, str]
     query: Mapping[str, str]
-    body: object
+    body: object = attrs.field(repr=False)  # may hold a password
     origin: str
+    accounts: Accounts = attrs.field(repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +52,11 @@ class Route:
     ids: Mapping[str, str]
     operation: Operation | None
     allowed: tuple[str, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no credential is looked at."""
+        return self.operation is not None and self.operation.credential == "none"
 
     @property
     def refusal(self) -> ApiError:

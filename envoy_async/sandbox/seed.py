@@ -1,13 +1,12 @@
 """From one number to a whole brokerage: the same seed gives the same keys, ids, and data.
 
-Everything random comes from ``Random(seed)`` and generators drawn from it. Ids have a generator of their own, so
-they stay the same whatever the clock says. Times are Unix seconds and lie in the six months before `now`.
+Everything random comes from ``Random(seed)`` and generators drawn from it; what is not about the first organization
+has generators of its own, so that this one's data stays as it is. Ids have a generator of their own, so they stay the
+same whatever the clock says. Times are Unix seconds and lie in the six months before `now`.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 from random import Random
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -22,8 +21,6 @@ from .store import Contents, Store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .answers import Record
-
 DAY = 86_400.0
 SPAN = 182 * DAY
 CENTRAL_TIME = -6 * 3_600.0
@@ -32,12 +29,10 @@ OFF_HOURS_SHARE = 0.12
 
 @attrs.frozen(kw_only=True)
 class Identity:
-    """Who may call the sandbox, and for which organization."""
+    """One organization and its people."""
 
     organization_id: str
     user_ids: tuple[str, ...]
-    api_key: str = attrs.field(repr=False)
-    bearer_token: str = attrs.field(repr=False)
 
 
 class Ids:
@@ -53,19 +48,17 @@ class Ids:
 
 
 def make_identity(rng: Random) -> Identity:
-    """Invent the organization, its users, an API key, and a token that looks like a JWT."""
+    """Invent an organization and its users."""
     ids = Ids(Random(rng.getrandbits(64)))  # noqa: S311
     organization_id = ids("org_")
-    user_ids = tuple(ids("usr_") for _ in range(6))
-    api_key = "envai_live_" + rng.randbytes(16).hex()
-    claims = {"sub": user_ids[0], "org": organization_id}
-    parts = (_base64(b'{"alg":"HS256","typ":"JWT"}'), _base64(json.dumps(claims).encode()), _base64(rng.randbytes(32)))
-    return Identity(organization_id=organization_id, user_ids=user_ids, api_key=api_key, bearer_token=".".join(parts))
+    return Identity(organization_id=organization_id, user_ids=tuple(ids("usr_") for _ in range(6)))
 
 
-def make_store(rng: Random, identity: Identity, *, calls: int, loads: int, clock: Callable[[], float]) -> Store:
-    """Fill a store with `loads` loads and `calls` calls that happened before now."""
-    now = clock()
+def make_store(
+    rng: Random, identity: Identity, *, calls: int, loads: int, clock: Callable[[], float], as_of: float | None = None
+) -> Store:
+    """Fill a store with `loads` loads and `calls` calls that happened before now, or before `as_of` (Unix seconds)."""
+    now = clock() if as_of is None else as_of
     load_ids, call_ids = Ids(Random(rng.getrandbits(64))), Ids(Random(rng.getrandbits(64)))  # noqa: S311
     later_ids = Ids(Random(rng.getrandbits(64)))  # noqa: S311
     carriers = CarrierWriter(rng, identity.user_ids)
@@ -80,14 +73,13 @@ def make_store(rng: Random, identity: Identity, *, calls: int, loads: int, clock
         calls=[call_writer.write(moment, now) for moment in _call_moments(rng, calls, now)],
         verifications=[row for load in load_records for row in carriers.verifications(load, now)],
         escalations=[],
+        carriers=carriers.carriers,
     )
     contents.escalations.extend(row for call in contents.calls for row in call_writer.escalations(call))
-
-    def compose(moment: float) -> Record:
-        """Write the call of somebody who rings right now."""
-        return call_writer.write(moment, moment)
-
-    return Store(contents, clock=clock, new_id=later_ids, compose=compose)
+    write = call_writer.write
+    store = Store(contents, clock=lambda: now, new_id=later_ids, compose=lambda moment: write(moment, moment))
+    store.clock = clock  # only now: what the store makes of its contents is as of the same instant
+    return store
 
 
 def _recent_moments(rng: Random, count: int, now: float) -> list[float]:
@@ -110,8 +102,3 @@ def _office_moment(rng: Random, now: float) -> float:
         weekday = (days + 3) % 7  # the epoch was a Thursday
         if (weekday < 5 and 7.0 <= seconds / 3_600.0 < 18.0) or rng.random() < OFF_HOURS_SHARE:  # noqa: PLR2004
             return moment
-
-
-def _base64(raw: bytes) -> str:
-    """Encode as a JWT does: URL-safe and without padding."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

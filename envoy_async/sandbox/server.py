@@ -5,18 +5,20 @@ Nothing is opened before `Sandbox.start`, and nothing stays open after `Sandbox.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from .accounts import Accounts
 from .answers import Reply, http_date
+from .credentials import make_access
 from .gateway import BASE_PATH, Execution, Gateway, Received
-from .quota import Algorithm, make_quota
-from .seed import make_identity, make_store
+from .organizations import Organizations, Sizes
+from .quota import Algorithm, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -46,30 +48,34 @@ class Sandbox:
         seed: int = 7,
         calls: int = 2_500,
         loads: int = 400,
+        organizations: int = 2,
         quota: int | None = 100,
         window: float = 60.0,
         algorithm: Algorithm = "fixed",
+        token_lifetime: float = 28_800.0,
         drift: Drift | None = None,
         faults: Iterable[Fault] = (),
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Make the data of `seed`; `quota` requests per `window` seconds, `clock` gives Unix seconds."""
-        rng = Random(seed)  # noqa: S311 - repeatable on purpose
-        identity = make_identity(rng)
-        new_quota = partial(make_quota, quota, window, algorithm)
+        """Make the data of `seed`; `quota` per `window` seconds, tokens live `token_lifetime` seconds of `clock`."""
+        rng, own = Random(seed), Random(f"{seed}/accounts")  # noqa: S311 - repeatable on purpose
+        access, sizes = make_access(rng, own), Sizes(calls=calls, loads=loads)
+        all_organizations = Organizations(access, rng, seed=seed, count=organizations, sizes=sizes, clock=clock)
         self._gateway = Gateway(
-            store=make_store(rng, identity, calls=calls, loads=loads, clock=clock),
-            identity=identity,
+            identity=access,
+            organizations=all_organizations,
+            accounts=Accounts(access, all_organizations, own, token_lifetime=token_lifetime, clock=clock),
+            ledger=Ledger(quota, window, algorithm),
             clock=clock,
-            new_quota=new_quota,
             faults=list(faults),
             drift=drift,
         )
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
+        self._serving: set[asyncio.Task[object]] = set()
 
     @property
     def base_url(self) -> str:
@@ -81,23 +87,43 @@ class Sandbox:
 
     @property
     def api_key(self) -> str:
-        """The key that is let in, as ``X-API-Key``."""
+        """A key that is let in, as ``X-API-Key``, to the first organization."""
         return self._gateway.identity.api_key
 
     @property
     def bearer_token(self) -> str:
-        """The token that is let in, as ``Authorization: Bearer``."""
+        """A token that is let in, as ``Authorization: Bearer``, until `expire_tokens`; time alone does not end it."""
         return self._gateway.identity.bearer_token
 
     @property
+    def email(self) -> str:
+        """The e-mail address of the user, for ``POST /auth/login``."""
+        return self._gateway.identity.email
+
+    @property
+    def password(self) -> str:
+        """The password that belongs to `email`."""
+        return self._gateway.identity.password
+
+    @property
     def organization_id(self) -> str:
-        """The organization both credentials belong to."""
+        """The organization the API key belongs to, and the one a token means when none is named."""
         return self._gateway.identity.organization_id
 
     @property
+    def organization_ids(self) -> tuple[str, ...]:
+        """Every organization of the user, which a token may choose from; the first is `organization_id`."""
+        return self._gateway.organizations.ids
+
+    @property
     def store(self) -> Store:
-        """The records; change them as you like, between two requests."""
-        return self._gateway.store
+        """The records of the first organization; change them as you like, between two requests."""
+        return self._gateway.organizations.first
+
+    @property
+    def stores(self) -> Mapping[str, Store]:
+        """The records of each organization by its id; those of a further one are made when first asked for."""
+        return self._gateway.organizations
 
     @property
     def executions(self) -> list[Execution]:
@@ -119,15 +145,20 @@ class Sandbox:
         self.faults.append(fault)
 
     def spend(self, count: int) -> None:
-        """Let somebody else with the same API key use `count` requests of the quota now."""
-        self._gateway.quotas[self.api_key].spend(self._gateway.clock(), count)
+        """Let somebody else with the same API key use `count` requests of the general quota now."""
+        gateway = self._gateway
+        gateway.ledger.spend("general", gateway.accounts.first_key_id, gateway.clock(), count)
+
+    def expire_tokens(self) -> None:
+        """End every token issued so far, `bearer_token` too: from now on they are a 401."""
+        self._gateway.accounts.expire_tokens()
 
     async def start(self) -> None:
         """Open the port."""
         if self._runner is not None:
             raise RuntimeError("the sandbox is already running")
         app = web.Application(client_max_size=LARGEST_BODY)
-        app.router.add_route("*", "/{path:.*}", self._serve)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._serve)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_GRACE)
         await runner.setup()
         try:
@@ -140,8 +171,12 @@ class Sandbox:
     async def close(self) -> None:
         """Close the port and every connection; does nothing when there is none."""
         runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        if runner is None:
+            return
+        for task in self._serving:  # whose callers may have left long ago, which aiohttp then forgets
+            task.cancel()
+        await runner.cleanup()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -156,6 +191,10 @@ class Sandbox:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         """Send what the gateway answers."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - aiohttp serves in tasks
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         reply = await self._gateway.answer(request)
         if reply is None:
             _hang_up(request)

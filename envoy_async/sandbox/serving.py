@@ -25,13 +25,17 @@ async def serve(sandbox: Sandbox, *, tell: Callable[[str], object], stop: asynci
 
 
 def how_to_reach(sandbox: Sandbox) -> str:
-    """Write the address and the key, also as lines to paste into a shell."""
+    """Write the address and the credentials, also as lines to paste into a shell."""
     return (
         f"base_url: {sandbox.base_url}\n"
         f"api_key:  {sandbox.api_key}\n"
+        f"bearer_token: {sandbox.bearer_token}\n"
+        f"email: {sandbox.email}\n"
+        f"password: {sandbox.password}\n"
         "\n"
         f"export ENVOY_BASE_URL={sandbox.base_url}\n"
-        f"export ENVOY_API_KEY={sandbox.api_key}"
+        f"export ENVOY_API_KEY={sandbox.api_key}\n"
+        f"export ENVOY_BEARER_TOKEN={sandbox.bearer_token}"
     )
 
 

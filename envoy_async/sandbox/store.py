@@ -5,15 +5,19 @@ Everything is synchronous, so a change and the answer that shows it are never to
 
 from __future__ import annotations
 
+from functools import cached_property
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
+from . import seed_market
 from .answers import Record, seconds_of, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+Rows: TypeAlias = dict[str, Record]
 
 BY_AGE = itemgetter("created_at", "id")
 
@@ -28,10 +32,11 @@ class Contents:
     calls: list[Record]
     verifications: list[Record]
     escalations: list[Record]
+    carriers: list[Record] = attrs.field(factory=list[Record])
 
 
 class Store:
-    """Calls and loads by id, what belongs to loads, and which calls came or went since the start."""
+    """All records by id, what belongs to loads, and which calls came or went since the start."""
 
     def __init__(
         self,
@@ -44,26 +49,27 @@ class Store:
         """Take the contents; `new_id` makes an id for a prefix, `compose` a call for a moment (Unix seconds)."""
         self.organization_id = contents.organization_id
         self.phone_number = contents.phone_number
-        self.calls: dict[str, Record] = {str(call["id"]): call for call in contents.calls}
-        self.loads: dict[str, Record] = {str(load["id"]): load for load in contents.loads}
-        self.carriers: dict[str, Record] = {}
-        self.lanes: dict[str, Record] = {}
-        self.lane_preferences: dict[str, Record] = {}
+        self.calls, self.loads = _by_id(contents.calls), _by_id(contents.loads)
+        self.carriers = _by_id(contents.carriers)
+        self.lanes, self.lane_preferences, self.outreaches = Rows(), Rows(), Rows()
         self.audit: list[Record] = []
-        self.offers: dict[str, Record] = {}
-        self.outreaches: dict[str, Record] = {}
-        self.api_keys: dict[str, Record] = {}
-        self.endpoints: dict[str, Record] = {}
-        self.messages: dict[str, Record] = {}
-        self.attempts: dict[str, Record] = {}
+        self.api_keys, self.endpoints, self.messages, self.attempts = Rows(), Rows(), Rows(), Rows()
         self.verifications = contents.verifications
         self.escalations = contents.escalations
         self.inserted: list[str] = []
         self.deleted: list[str] = []
+        self.agenda: list[tuple[float, str]] = []  # a heap: when to look at which call made here (Unix seconds)
         self.clock = clock
         self.new_id = new_id
         self._compose = compose
         self._last = max((seconds_of(call["created_at"]) for call in contents.calls), default=0.0)
+        self._opened = clock()
+        seed_market.fill(self)
+
+    @cached_property
+    def offers(self) -> Rows:
+        """All offers by id; the seeded ones are made at first use, since few users look at them."""
+        return seed_market.make_offers(self, self._opened)
 
     def moment(self) -> float:
         """Give now in Unix seconds, but always later than any moment given before: nothing ties."""
@@ -102,3 +108,8 @@ class Store:
 def newest_first(rows: Iterable[Record]) -> list[Record]:
     """Order by ``created_at`` downwards, ties by id; nearly free because rows come in order of creation."""
     return sorted(rows, key=BY_AGE, reverse=True)
+
+
+def _by_id(records: Iterable[Record]) -> Rows:
+    """Arrange records under their ids."""
+    return {str(record["id"]): record for record in records}

@@ -1,33 +1,38 @@
 """Reads what callers send, and refuses it the way the vendor does: one parameter, named, per answer.
 
 ``param`` is written with dots and bracketed indexes. Which limits exist is read in the documentation where there are
-limits; that unknown equipment names and unknown extra fields are accepted on loads is an assumption.
+limits. Assumptions of ours: unknown equipment names and unknown extra fields are accepted; the hexadecimal digits of
+an id may be capitals; a body is UTF-8, nests at most 100 levels, and holds no number beyond a double and no half of
+a surrogate pair, because an answer with one of these could not be read everywhere.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, NoReturn, TypeGuard
 
 import attrs
 
-from .answers import ApiError, Record, invalid
+from .answers import ApiError, Record, invalid, not_found
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 MOST_LOADS = 1_000
 FEWEST_STOPS = 2
+DEEPEST = 100
+MOST_BITS = 1_023  # a longer integer is no double
 
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """What one optional (nullable) field of a load may be."""
+    """What one optional (nullable) field of a record may be."""
 
-    kind: type[str | int | float]
+    kind: type[str | int | float | bool]
     length: int | None = None
     least: float | None = None
     most: float | None = None
@@ -68,11 +73,12 @@ def is_list(value: object) -> TypeGuard[list[object]]:
 
 
 def parse_body(raw: bytes) -> object:
-    """Read a JSON body strictly (no NaN); no body at all is None."""
+    """Read a JSON body strictly; no body at all is None."""
     if not raw:
         return None
     try:
-        parsed: object = json.loads(raw, parse_constant=_refuse_constant)
+        parsed: object = json.loads(raw.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+        _check_values(parsed)
     except (ValueError, RecursionError):
         raise invalid(None, "malformed JSON body") from None
     return parsed
@@ -108,14 +114,48 @@ def need_text(record: Record, key: str, prefix: str = "") -> str:
     return value
 
 
+def read_text(record: Record, key: str) -> str | None:
+    """Read an optional text."""
+    value = record.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    raise invalid(key, "must be a string")
+
+
+def need_truth(record: Record, key: str) -> bool:
+    """Insist on true or false under `key`."""
+    value = need(record, key)
+    if not isinstance(value, bool):
+        raise invalid(key, "must be a boolean")
+    return value
+
+
 def read_id(text: object, prefix: str, param: str) -> str:
     """Read an id, with its prefix or as the bare uuid; everything else is the vendor's 400."""
-    if isinstance(text, str):
-        if UUID.fullmatch(text):
-            return prefix + text
-        if text.startswith(prefix) and UUID.fullmatch(text.removeprefix(prefix)):
-            return text
+    if isinstance(text, str) and UUID.fullmatch(text.removeprefix(prefix)):
+        return prefix + text.removeprefix(prefix).lower()
     raise ApiError(400, "invalid_id_format", f"Invalid ID format. Expected {prefix}<uuid>.", param)
+
+
+def find_row(rows: Mapping[str, Record], text: object, prefix: str, param: str) -> Record:
+    """Get the row an id means, or answer 400 or 404."""
+    row = rows.get(read_id(text, prefix, param))
+    if row is None:
+        raise not_found(_name_of(param))
+    return row
+
+
+def need_link(rows: Mapping[str, Record], record: Record, key: str, prefix: str) -> Record:
+    """Get the row that the id under `key` means; 422 when there is none."""
+    row = rows.get(read_id(need(record, key), prefix, key))
+    if row is None:
+        raise invalid(key, f"{_name_of(key)} not found")
+    return row
+
+
+def read_link(rows: Mapping[str, Record], record: Record, key: str, prefix: str) -> Record | None:
+    """Get the row that an optional id under `key` means; 422 when there is none."""
+    return None if record.get(key) is None else need_link(rows, record, key, prefix)
 
 
 def read_phone(body: Record, key: str) -> str | None:
@@ -137,7 +177,7 @@ def check_load(load: Record) -> None:
         _check_stop(stop, f"stops[{index}]")
     for key, limits in LOAD_FIELDS.items():
         if load.get(key) is not None:
-            _check_field(key, load[key], limits)
+            check_field(key, load[key], limits)
     numbers = load.get("po_numbers")
     if numbers is not None:
         for index, number in enumerate(need_list(load, "po_numbers")):
@@ -152,14 +192,27 @@ def _check_stop(stop: object, param: str) -> None:
     need_text(location, "state", f"{param}.location.")
 
 
-def _check_field(key: str, value: object, limits: Limits) -> None:
+def check_field(key: str, value: object, limits: Limits) -> None:
     """Refuse a value of the wrong type, length, or size."""
     if limits.kind is str:
         if not isinstance(value, str):
             raise invalid(key, "must be a string")
         if limits.length is not None and len(value) != limits.length:
             raise invalid(key, f"must be exactly {limits.length} characters")
-        return
+    elif limits.kind is bool:
+        if not isinstance(value, bool):
+            raise invalid(key, "must be a boolean")
+    else:
+        _check_number(key, value, limits)
+
+
+def _name_of(param: str) -> str:
+    """Say what an id such as ``load_id`` stands for."""
+    return param.removesuffix("_id").capitalize()
+
+
+def _check_number(key: str, value: object, limits: Limits) -> None:
+    """Refuse what is no number, or too small or too large a one."""
     accepted = int if limits.kind is int else (int, float)
     if isinstance(value, bool) or not isinstance(value, accepted):
         raise invalid(key, "must be an integer" if limits.kind is int else "must be a number")
@@ -167,6 +220,37 @@ def _check_field(key: str, value: object, limits: Limits) -> None:
         raise invalid(key, f"must be at least {limits.least:g}")
     if limits.most is not None and value > limits.most:
         raise invalid(key, f"must be at most {limits.most:g}")
+
+
+def _check_values(parsed: object) -> None:
+    """Refuse, level by level, what JSON can spell and not every reader of an answer could take."""
+    level = [parsed]
+    for _ in range(DEEPEST):
+        level = [part for value in level for part in _parts(value)]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
+
+
+def _parts(value: object) -> list[object]:
+    """Check one value by itself and give what it holds."""
+    if is_record(value):
+        return [*value.keys(), *value.values()]
+    if is_list(value):
+        return value
+    if isinstance(value, str):
+        value.encode()  # half of a surrogate pair cannot be: a ValueError
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        raise ValueError("beyond a double")
+    return []
+
+
+def _finite(text: str) -> float:
+    """Read a number that a double can hold."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

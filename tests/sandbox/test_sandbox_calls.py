@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
@@ -10,9 +11,11 @@ import aiohttp
 import pytest
 
 from envoy_async.sandbox import Sandbox
+from envoy_async.sandbox.answers import timestamp
 
 Send: TypeAlias = Callable[..., Awaitable[tuple[int, Mapping[str, str], Any]]]
 
+NOON = 1_763_740_800.0  # Unix seconds: 2025-11-21, 16:00 UTC
 NOBODY = "00000000-0000-4000-8000-000000000000"
 CALL_FIELDS = {
     *("id", "status", "call_time", "created_at", "updated_at", "call_direction", "phone_number", "to_number"),
@@ -32,6 +35,7 @@ FILTERS: list[tuple[dict[str, str], Callable[[Any], bool]]] = [
     ),
     ({"start_date": "2025-11-01"}, lambda call: call["created_at"] >= "2025-11-01"),
     ({"end_date": "2025-07-31"}, lambda call: call["created_at"][:10] <= "2025-07-31"),
+    ({"status": "", "start_date": "null", "end_date": "", "search": ""}, lambda _: True),
     ({"search": "TRACE"}, lambda call: call["call_type"] == "Track and Trace"),
     ({"search": "+1214555"}, lambda call: call["phone_number"].startswith("+1214555")),
 ]
@@ -105,15 +109,25 @@ async def test_any_field_sorts_either_way_with_empty_values_last(sandbox: Sandbo
     [
         ("page=0", "page"),
         ("page=two", "page"),
+        ("page=", "page"),
+        ("page=1e3", "page"),
+        ("page=-1", "page"),
+        ("page=%D9%A1", "page"),
         ("page_size=0", "page_size"),
         ("page_size=101", "page_size"),
         ("order_by=mood", "order_by"),
         ("order_desc=maybe", "order_desc"),
+        ("order_desc=null", "order_desc"),
+        ("order_by=", "order_by"),
+        ("time_period=", "time_period"),
         ("time_period=ages", "time_period"),
         ("time_period=custom&end_date=2025-01-01", "start_date"),
         ("time_period=custom&start_date=2025-01-01", "end_date"),
         ("start_date=21.11.2025", "start_date"),
         ("end_date=20251121", "end_date"),
+        ("start_date=0000-01-01", "start_date"),
+        ("end_date=2025-02-30", "end_date"),
+        ("end_date=2025-11-21%0A", "end_date"),
     ],
 )
 async def test_a_bad_query_names_its_parameter(sandbox: Sandbox, send: Send, query: str, param: str) -> None:
@@ -122,16 +136,32 @@ async def test_a_bad_query_names_its_parameter(sandbox: Sandbox, send: Send, que
     assert (status, body["error"]["code"], body["error"]["param"]) == (422, "validation_error", param)
 
 
+@pytest.mark.parametrize("search", ["\u0000", "\U0001f69a", "' OR 1=1 --", "%", "(", "\u0130"])
+async def test_an_odd_search_finds_nothing(sandbox: Sandbox, send: Send, search: str) -> None:
+    """Whatever characters it is made of, it is plain text."""
+    status, _, body = await send(sandbox, "GET", "/calls", params={"search": search})
+    assert (status, body["data"]) == (200, [])
+
+
+async def test_a_page_far_beyond_the_end_is_empty_too(sandbox: Sandbox, send: Send) -> None:
+    """Its number may have more digits than any machine counts with."""
+    status, _, body = await send(sandbox, "GET", f"/calls?page={10**40}")
+    assert (status, body["data"], body["pagination"]["page"]) == (200, [], 10**40)
+
+
 async def test_a_call_is_found_by_its_id_or_bare_uuid(sandbox: Sandbox, send: Send) -> None:
-    """Both forms give the same record."""
+    """All forms give the same record; the digits of the uuid may be capitals."""
     call = some_call(sandbox)
-    for call_id in (call["id"], str(call["id"]).removeprefix("call_")):
+    bare = str(call["id"]).removeprefix("call_")
+    for call_id in (call["id"], bare, bare.upper(), "call_" + bare.upper()):
         assert (await send(sandbox, "GET", f"/calls/{call_id}"))[2] == call
 
 
-@pytest.mark.parametrize("call_id", [f"load_{NOBODY}", "call_1", "1", f"call_{NOBODY}".upper()])
+@pytest.mark.parametrize(
+    "call_id", [f"load_{NOBODY}", "call_1", "1", f"CALL_{NOBODY}", f"call_call_{NOBODY}", "call_%00"]
+)
 async def test_an_id_of_the_wrong_shape_is_a_400(sandbox: Sandbox, send: Send, call_id: str) -> None:
-    """Another prefix, no uuid, or capitals are invalid_id_format."""
+    """Another prefix, one in capitals, two, or no uuid are invalid_id_format."""
     status, _, body = await send(sandbox, "GET", f"/calls/{call_id}")
     assert (status, body["error"]["code"], body["error"]["param"]) == (400, "invalid_id_format", "call_id")
 
@@ -167,6 +197,15 @@ async def test_a_created_call_is_scheduled_and_listed_first(sandbox: Sandbox, se
         (b"{", 422, None),
         (b'{"x": NaN}', 422, None),
         (b"\xff", 422, None),
+        ('{"x": "\u00e9"}'.encode("utf-16"), 422, None),
+        (rb'{"x": "\ud800"}', 422, None),
+        (rb'{"\udfff": 1}', 422, None),
+        (b'{"x": "\xed\xa0\x80"}', 422, None),
+        (b'{"x": [1e400]}', 422, None),
+        (b'{"x": -1' + b"0" * 400 + b"}", 422, None),
+        (b'{"x": 1' + b"0" * 5_000 + b"}", 422, None),
+        (b'{"x": ' + b"[" * 100 + b"]" * 100 + b"}", 422, None),
+        (b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 422, None),
         (b'{"phone_number": "214-555-0123"}', 422, "phone_number"),
         (b'{"to_number": 12145550123}', 422, "to_number"),
         (b'{"load_id": "call_1"}', 400, "load_id"),
@@ -175,11 +214,100 @@ async def test_a_created_call_is_scheduled_and_listed_first(sandbox: Sandbox, se
     ],
 )
 async def test_a_bad_call_is_refused(sandbox: Sandbox, send: Send, body: bytes, status: int, param: str | None) -> None:
-    """Not JSON, not an object, not E.164, or of an unknown load: nothing is created."""
+    """Not JSON, not an object, beyond what every reader takes, not E.164, or of an unknown load: nothing is created."""
     answer = await send(sandbox, "POST", "/calls", data=body)
     assert (answer[0], answer[2]["error"]["param"]) == (status, param)
     assert len(sandbox.store.calls) == 150
     assert sandbox.executions == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"x": "\u0000", "\u0000": 1}',
+        rb'{"x": "\ud83d\ude9a"}',
+        b'{"x": 1, "x": 2, "load_id": "call_1", "load_id": null}',
+        b'{"x": 1.5e308, "y": -12345678901234567890123}',
+        b'{"x": ' + b"[" * 98 + b"]" * 98 + b"}",
+        b'{"phone_number": null, "to_number": null, "load_id": null}',
+    ],
+)
+async def test_odd_but_valid_json_is_accepted(sandbox: Sandbox, send: Send, body: bytes) -> None:
+    """NUL, emoji, repeated keys (the last counts), large numbers, deep nesting, and nulls do no harm."""
+    status, _, call = await send(sandbox, "POST", "/calls", data=body)
+    assert (status, call["load_id"], call["phone_number"]) == (200, None, None)
+
+
+async def test_a_call_is_answered_and_ends_by_itself(send: Send) -> None:
+    """It is scheduled for 2 seconds and in progress for 120 more, whoever looks, and then can be listened to."""
+    now = [NOON]
+    async with Sandbox(calls=20, loads=5, quota=None, clock=lambda: now[0]) as sandbox:
+        load_id = next(iter(sandbox.store.loads))
+        call_id = (await send(sandbox, "POST", "/calls", json={"load_id": load_id}))[2]["id"]
+        statuses = list[str]()
+        for moment in (1.9, 2.0, 121.9, 122.0, 9_999.0):
+            now[0] = NOON + moment
+            statuses.append((await send(sandbox, "GET", f"/calls/{call_id}"))[2]["status"])
+        assert statuses == ["SCHEDULED", "IN_PROGRESS", "IN_PROGRESS", "COMPLETED", "COMPLETED"]
+        _, _, recording = await send(sandbox, "GET", f"/calls/{call_id}/recording")
+    call = sandbox.store.calls[call_id]
+    assert (call["call_start_time"], call["call_end_time"]) == (timestamp(NOON + 2), timestamp(NOON + 122))
+    assert call["updated_at"] == call["call_end_time"]
+    assert recording["duration_seconds"] == 120.0
+
+
+@pytest.mark.parametrize("path", ["/calls?page_size=1", "/loads/{load_id}/calls"])
+async def test_listings_show_how_far_a_call_is(send: Send, path: str) -> None:
+    """The first look may come long after everything happened."""
+    now = [NOON]
+    async with Sandbox(calls=0, loads=5, quota=None, clock=lambda: now[0]) as sandbox:
+        load_id = next(iter(sandbox.store.loads))
+        await send(sandbox, "POST", "/calls", json={"load_id": load_id})
+        now[0] += 3_600
+        body = (await send(sandbox, "GET", path.format(load_id=load_id)))[2]
+    call = (body if path.endswith("/calls") else body["data"])[0]
+    assert (call["status"], call["call_end_time"]) == ("COMPLETED", timestamp(NOON + 122))
+
+
+async def test_seeded_calls_stay_as_they_are(send: Send) -> None:
+    """Time passes for calls made through the API only."""
+    now = [NOON]
+    async with Sandbox(calls=300, loads=5, quota=None, clock=lambda: now[0]) as sandbox:
+        before = json.dumps(sandbox.store.calls)
+        now[0] += 86_400
+        await send(sandbox, "GET", "/calls")
+    assert json.dumps(sandbox.store.calls) == before
+
+
+async def test_a_talk_that_somebody_ends_is_recorded(send: Send) -> None:
+    """A call ended before its answer is cancelled for good; one ended after it lasted as long as the talk."""
+    now = [NOON]
+    async with Sandbox(calls=0, loads=0, quota=None, clock=lambda: now[0]) as sandbox:
+        early, late = [(await send(sandbox, "POST", "/calls", json={}))[2]["id"] for _ in range(2)]
+        await send(sandbox, "POST", f"/calls/{early}/end")
+        now[0] += 32
+        ended = (await send(sandbox, "POST", f"/calls/{late}/end"))[2]
+        recording = (await send(sandbox, "GET", f"/calls/{late}/recording"))[2]
+        now[0] += 1_000
+        await send(sandbox, "GET", "/calls")
+    assert (ended["previous_status"], recording["duration_seconds"]) == ("IN_PROGRESS", 30.0)
+    assert [sandbox.store.calls[key]["status"] for key in (early, late)] == ["CANCELLED", "COMPLETED"]
+    assert sandbox.store.calls[early]["recording_status"] is None
+
+
+async def test_a_joined_call_ends_by_itself_too(send: Send) -> None:
+    """120 seconds after it was joined; and a call that vanished meanwhile is in nobody's way."""
+    now = [NOON]
+    async with Sandbox(calls=0, loads=0, quota=None, clock=lambda: now[0]) as sandbox:
+        call_id, gone = [(await send(sandbox, "POST", "/calls", json={}))[2]["id"] for _ in range(2)]
+        sandbox.store.delete_call(gone)
+        now[0] += 1
+        await send(sandbox, "POST", f"/calls/{call_id}/join")
+        statuses = list[str]()
+        for moment in (120.9, 121.0):
+            now[0] = NOON + moment
+            statuses += [row["status"] for row in (await send(sandbox, "GET", "/calls"))[2]["data"]]
+    assert statuses == ["IN_PROGRESS", "COMPLETED"]
 
 
 async def test_ending_is_harmless_when_repeated(sandbox: Sandbox, send: Send) -> None:
@@ -198,7 +326,7 @@ async def test_a_joined_call_is_live_until_it_is_ended(sandbox: Sandbox, send: S
     assert previous == ["SCHEDULED", "IN_PROGRESS"]
     await send(sandbox, "POST", f"/calls/{call_id}/end")
     call = sandbox.store.calls[call_id]
-    assert call["status"] == "COMPLETED"
+    assert (call["status"], call["recording_status"]) == ("COMPLETED", "AVAILABLE")
     assert str(call["created_at"]) < str(call["call_start_time"]) < str(call["call_end_time"])
     assert (await send(sandbox, "POST", f"/calls/{call_id}/join"))[0] == 422
 
@@ -218,7 +346,7 @@ async def test_a_recording_is_served_without_credentials(sandbox: Sandbox, send:
 
 async def test_a_forged_or_expired_link_is_refused(sandbox: Sandbox, send: Send) -> None:
     """403 in plain text."""
-    now = [1_763_740_800.0]
+    now = [NOON]
     async with Sandbox(calls=150, loads=1, clock=lambda: now[0]) as other:
         call = some_call(other, recording_status="AVAILABLE")
         url = (await send(other, "GET", f"/calls/{call['id']}/recording"))[2]["url"]

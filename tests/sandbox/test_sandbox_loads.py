@@ -81,6 +81,8 @@ async def test_the_same_tms_id_is_the_same_load(sandbox: Sandbox, send: Send) ->
         ({"commodity": 1}, "commodity"),
         ({"weight": -1}, "weight"),
         ({"weight": True}, "weight"),
+        ({"po_numbers": {}}, "po_numbers"),
+        ({"is_posted": True, "max_buy_rate": "1"}, "max_buy_rate"),
         ({"distance": "12"}, "distance"),
         ({"posted_rate": 1.5}, "posted_rate"),
         ({"length_feet": -53}, "length_feet"),
@@ -110,6 +112,17 @@ async def test_all_limits_of_a_load_are_inclusive(sandbox: Sandbox, send: Send) 
     extremes = {"weight": 0, "last_reported_lat": -90, "last_reported_long": 180, "tms_load_id": "x" * 18}
     body = {**MINIMAL, **extremes, "distance": None, "po_numbers": ["PO1"]}
     assert (await send(sandbox, "POST", "/loads", json=body))[0] == 200
+
+
+async def test_huge_numbers_do_no_harm(sandbox: Sandbox, send: Send) -> None:
+    """Rates far beyond 64 bits are kept, shown, and averaged; so is whatever else a stop says."""
+    stops: list[object] = [{**STOPS[0], "x": {"\u0000": [[], {}, None]}}, STOPS[1]]
+    for number, rate in (("LD-A", 10**300), ("LD-B", -(10**300)), ("LD-C", 10**307)):
+        body = {**MINIMAL, "load_number": number, "posted_rate": rate, "stops": stops}
+        load_id = (await send(sandbox, "POST", "/loads", json=body))[2]["load_id"]
+        load = (await send(sandbox, "GET", f"/loads/{load_id}"))[2]
+        assert (load["posted_rate"], load["stops"]) == (rate, stops)
+    assert (await send(sandbox, "GET", "/loads/stats"))[0] == 200
 
 
 async def test_each_load_of_a_batch_stands_alone(sandbox: Sandbox, send: Send) -> None:

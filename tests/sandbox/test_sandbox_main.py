@@ -21,7 +21,7 @@ OPTIONS = ["--calls", "3", "--loads", "2"]
 
 
 def test_it_prints_lines_to_paste(capsys: pytest.CaptureFixture[str]) -> None:
-    """Address, key, and two export lines; exit code 0."""
+    """Address, credentials, and three export lines; exit code 0."""
     stop = asyncio.Event()
     stop.set()
     assert main([*OPTIONS, "--quota", "0", "--seed", "3", "--algorithm", "sliding"], stop=stop) == 0
@@ -29,7 +29,17 @@ def test_it_prints_lines_to_paste(capsys: pytest.CaptureFixture[str]) -> None:
     url = re.search(r"^base_url: (http://127\.0\.0\.1:\d+/api/v1)$", printed, re.MULTILINE)
     assert url is not None
     assert f"export ENVOY_BASE_URL={url[1]}\n" in printed
-    assert f"export ENVOY_API_KEY={Sandbox(seed=3).api_key}\n" in printed
+    same = Sandbox(seed=3, calls=3, loads=2)
+    assert f"export ENVOY_API_KEY={same.api_key}\n" in printed
+    assert f"export ENVOY_BEARER_TOKEN={same.bearer_token}\n" in printed
+    facts = dict(line.split(maxsplit=1) for line in printed.split("\n\n")[0].splitlines())
+    assert facts == {
+        "base_url:": url[1],
+        "api_key:": same.api_key,
+        "bearer_token:": same.bearer_token,
+        "email:": same.email,
+        "password:": same.password,
+    }
 
 
 async def test_serving_ends_with_a_signal_or_a_cancellation() -> None:

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias, cast
 import pytest
 from hypothesis import given, strategies as st
 
-from envoy_async.sandbox import Sandbox
-from envoy_async.sandbox.quota import Algorithm, FixedWindow, SlidingWindow, make_quota
+from envoy_async.sandbox import Fault, Sandbox
+from envoy_async.sandbox.quota import Algorithm, FixedWindow, Ledger, SlidingWindow, category_of, make_quota
 
 Send: TypeAlias = Callable[..., Awaitable[tuple[int, Mapping[str, str], Any]]]
 
@@ -151,3 +151,115 @@ async def test_without_a_quota_the_limit_is_out_of_reach(sandbox: Sandbox, send:
     """``quota=None`` still sends the headers, with a limit nobody reaches."""
     _, headers, _ = await send(sandbox, "GET", "/calls")
     assert int(headers["X-RateLimit-Remaining"]) > 100_000_000
+
+
+@pytest.mark.parametrize(
+    ("path", "category"),
+    [
+        ("/auth/login", "auth"),
+        ("/auth/nowhere", "auth"),
+        ("/auth", "general"),
+        ("/author", "general"),
+        ("/api-keys", "api keys"),
+        ("/api-keys/key_1", "api keys"),
+        ("/api-keysmith", "general"),
+        ("/calls", "general"),
+        ("/calls/api-keys/auth/", "general"),
+    ],
+)
+def test_the_path_tells_the_category(path: str, category: str) -> None:
+    """Only what lies below ``/auth/``, and ``/api-keys`` with all below it, counts apart from the rest."""
+    assert category_of(path) == category
+
+
+def test_each_caller_has_a_quota_for_each_category() -> None:
+    """Spending in one touches no other, and only spending opens a quota."""
+    ledger = Ledger(3, 60.0, "fixed")
+    ledger.spend("general", "a", NOW, 2)
+    assert ledger.look("general", "a", NOW).remaining == 1
+    assert [ledger.look(category, "a", NOW).remaining for category in ("auth", "api keys")] == [10, 1_000]
+    assert ledger.look("general", "b", NOW).remaining == 3
+    assert list(ledger._quotas) == [("general", "a")]
+
+
+async def test_logins_are_counted_by_address(send: Send) -> None:
+    """Ten in a window, wrong ones too, whatever credential is shown; then all below ``/auth/`` is a 429."""
+    async with Sandbox(calls=1, loads=1, quota=100, clock=lambda: NOW) as sandbox:
+        good = {"email": sandbox.email, "password": sandbox.password}
+        shown = [{}, {"X-API-Key": sandbox.api_key}, {"Authorization": f"Bearer {sandbox.bearer_token}"}, {}]
+        bodies = [good, good | {"password": "x"}, {}, good]
+        answers = [
+            await send(sandbox, "POST", "/auth/login", headers=headers, json=body)
+            for headers, body in zip(shown, bodies, strict=True)
+        ]
+        assert [status for status, _, _ in answers] == [200, 401, 422, 200]
+        assert [headers["X-RateLimit-Remaining"] for _, headers, _ in answers] == ["9", "8", "7", "6"]
+        for _ in range(6):
+            await send(sandbox, "POST", "/auth/login", headers={}, json=good)
+        status, headers, body = await send(sandbox, "POST", "/auth/login", headers={}, json=good)
+        assert (status, body["error"]["code"], headers["Retry-After"]) == (429, "rate_limit_exceeded", "60")
+        assert headers["X-RateLimit-Limit"] == "10"
+        assert (await send(sandbox, "GET", "/calls"))[1]["X-RateLimit-Remaining"] == "99"
+        assert len([ran for ran in sandbox.executions if ran.operation == "auth.login"]) == 8
+        assert (await send(sandbox, "GET", "/auth/login"))[0] == 429
+
+
+async def test_api_key_operations_have_a_quota_of_their_own(send: Send) -> None:
+    """A thousand for each credential, whatever the general quota is."""
+    async with Sandbox(calls=1, loads=1, quota=2, clock=lambda: NOW) as sandbox:
+        bearer = {"Authorization": f"Bearer {sandbox.bearer_token}"}
+        shown = [
+            (status, headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"])
+            for path, credential in (
+                ("/api-keys", bearer),
+                ("/api-keys/nowhere/else", bearer),
+                ("/calls", bearer),
+                ("/api-keys", None),
+                ("/api-keys", {}),
+            )
+            for status, headers, _ in [await send(sandbox, "GET", path, headers=credential)]
+        ]
+    assert shown == [
+        (200, "1000", "999"),
+        (404, "1000", "998"),
+        (200, "2", "1"),
+        (403, "1000", "999"),
+        (401, "1000", "1000"),
+    ]
+
+
+async def test_without_a_quota_no_category_has_a_limit(sandbox: Sandbox, send: Send) -> None:
+    """``quota=None`` lets everybody log in as often as they like."""
+    good = {"email": sandbox.email, "password": sandbox.password}
+    statuses = {(await send(sandbox, "POST", "/auth/login", headers={}, json=good))[0] for _ in range(12)}
+    assert statuses == {200}
+    bearer = {"Authorization": f"Bearer {sandbox.bearer_token}"}
+    _, headers, _ = await send(sandbox, "GET", "/api-keys", headers=bearer)
+    assert int(headers["X-RateLimit-Remaining"]) > 100_000_000
+
+
+async def test_each_new_credential_has_a_full_quota(send: Send) -> None:
+    """A new token and a new key do not share with those before them; what is unknown opens no quota at all."""
+    async with Sandbox(calls=1, loads=1, quota=5, clock=lambda: NOW) as sandbox:
+        sandbox.spend(5)
+        good = {"email": sandbox.email, "password": sandbox.password}
+        token = (await send(sandbox, "POST", "/auth/login", headers={}, json=good))[2]["access_token"]
+        bearer = {"Authorization": f"Bearer {token}"}
+        key = (await send(sandbox, "POST", "/api-keys", headers=bearer, json={"name": "TMS"}))[2]["key"]
+        for number in range(4):
+            assert (await send(sandbox, "GET", "/calls", headers={"X-API-Key": f"unknown {number}"}))[0] == 401
+        left = [
+            (await send(sandbox, "GET", "/calls", headers=headers))[1]["X-RateLimit-Remaining"]
+            for headers in (bearer, {"X-API-Key": key}, None)
+        ]
+        assert left == ["4", "4", "0"]
+        assert len(sandbox._gateway.ledger._quotas) == 5  # the address, two of the token, two keys
+
+
+async def test_a_login_refused_by_a_fault_uses_no_quota(send: Send) -> None:
+    """A scripted 429 answers it in place of the operation, and the next one finds the quota untouched."""
+    faults = [Fault(method="POST", path="/auth/login", status=429)]
+    async with Sandbox(calls=1, loads=1, faults=faults, clock=lambda: NOW) as sandbox:
+        good = {"email": sandbox.email, "password": sandbox.password}
+        answers = [await send(sandbox, "POST", "/auth/login", headers={}, json=good) for _ in range(2)]
+    assert [(status, headers["X-RateLimit-Remaining"]) for status, headers, _ in answers] == [(429, "10"), (200, "9")]

@@ -115,6 +115,65 @@ def test_distances_are_those_of_the_map() -> None:
 def test_an_empty_sandbox_is_possible() -> None:
     """No calls and no loads; an inserted call then is the first, and belongs to no load."""
     store = Sandbox(calls=0, loads=0, clock=lambda: NOW).store
-    assert store.calls == store.loads == {}
+    assert store.calls == store.loads == store.offers == store.outreaches == {}
     call = store.insert_call()
     assert (call["created_at"], call["load_id"]) == (timestamp(NOW), None)
+
+
+def test_the_same_seed_gives_the_same_market(seeded: Sandbox) -> None:
+    """Carriers, lanes, preferences, offers, and outreaches; what happens before the first look does not matter."""
+    again = Sandbox(clock=lambda: NOW)
+    again.store.loads.popitem()
+    for name in ("carriers", "lanes", "lane_preferences", "outreaches"):
+        assert json.dumps(getattr(again.store, name)) == json.dumps(getattr(seeded.store, name))
+    wanted = {key: offer for key, offer in seeded.store.offers.items() if offer["load_id"] in again.store.loads}
+    assert again.store.offers == wanted
+    assert len(wanted) < len(seeded.store.offers)
+
+
+def test_offers_fit_their_loads(seeded: Sandbox) -> None:
+    """As many distinct carriers as the load counts, the highest as it says, and its own carrier was accepted."""
+    by_load: dict[str, list[dict[str, object]]] = {load_id: [] for load_id in seeded.store.loads}
+    for offer in seeded.store.offers.values():
+        by_load[str(offer["load_id"])].append(offer)
+    for load_id, offers in by_load.items():
+        load = seeded.store.loads[load_id]
+        amounts = [float(str(offer["offer_amount"])) for offer in offers]
+        assert len({offer["carrier_id"] for offer in offers}) == len(offers) == load["offer_count"]
+        assert max(amounts, default=None) == load["max_offer_amount"]
+        times = [str(offer[key]) for offer in offers for key in ("created_at", "updated_at")]
+        assert all(str(load["created_at"]) <= text <= timestamp(NOW) for text in times)
+        assert all(str(offer["created_at"]) <= str(offer["updated_at"]) for offer in offers)
+        accepted = [offer for offer in offers if offer["status"] == "accepted"]
+        names = [seeded.store.carriers[str(offer["carrier_id"])]["name"] for offer in accepted]
+        assert names == ([] if load["carrier_name"] is None else [load["carrier_name"]])
+        assert {offer["status"] for offer in offers} <= (
+            {"pending"} if load["load_status"] == "Open" else {"accepted", "declined"}
+        )
+    created = [str(offer["created_at"]) for offer in seeded.store.offers.values()]
+    assert created == sorted(created)
+
+
+def test_outreaches_belong_to_outbound_calls(seeded: Sandbox) -> None:
+    """A hundred of them, in order, about the load of the call; engaged are the carriers that picked up."""
+    outreaches = list(seeded.store.outreaches.values())
+    assert len(outreaches) == len({row["call_id"] for row in outreaches}) == 100
+    for row in outreaches:
+        call = seeded.store.calls[str(row["call_id"])]
+        assert (call["call_direction"], call["call_type"]) == ("OUTBOUND", "Load Offer")
+        assert (row["load_id"], row["created_at"]) == (call["load_id"], call["created_at"])
+        assert row["carrier_engaged"] == (call["status"] in {"COMPLETED", "IN_PROGRESS"})
+    assert {row["carrier_engaged"] for row in outreaches} == {True, False}
+    assert [row["created_at"] for row in outreaches] == sorted(str(row["created_at"]) for row in outreaches)
+
+
+def test_lanes_lie_on_the_map(seeded: Sandbox) -> None:
+    """Each preference has its lane, from one city to another; restricted ones are off, the others in use."""
+    cities = {(city.name, city.state) for city in CITIES}
+    for lane in seeded.store.lanes.values():
+        ends = {(lane["origin_city"], lane["origin_state"]), (lane["destination_city"], lane["destination_state"])}
+        assert len(ends & cities) == 2
+    for row in seeded.store.lane_preferences.values():
+        assert row["lane_id"] in seeded.store.lanes
+        assert row["preference_type"] == ("primary" if row["is_active"] else "restricted")
+    assert 0 < sum(not row["is_active"] for row in seeded.store.lane_preferences.values()) < 20

@@ -95,8 +95,8 @@ async def test_a_caller_without_a_good_credential_is_a_401(
     assert [received.status for received in sandbox.requests] == [401, 401]
 
 
-async def test_key_and_token_open_the_same_organization_and_no_other(sandbox: Sandbox, send: Send) -> None:
-    """Naming one's own organization is allowed, naming another a 403."""
+async def test_key_and_token_open_the_first_organization_and_no_unknown_one(sandbox: Sandbox, send: Send) -> None:
+    """Naming one's own organization is allowed, naming one nobody knows a 403."""
     for credential in ({"X-API-Key": sandbox.api_key}, {"Authorization": f"Bearer {sandbox.bearer_token}"}):
         own = {**credential, "X-Organization-ID": sandbox.organization_id}
         foreign = {**credential, "X-Organization-ID": "org_00000000-0000-4000-8000-000000000000"}

@@ -22,7 +22,8 @@ import aiohttp
 import attrs
 import pytest
 
-from envoy_async import ApiKey, BearerToken, EnvoyClient, EnvoyError, RetryPolicy, Timeouts
+from envoy_async import EnvoyClient, EnvoyError, Login, RetryPolicy, Timeouts
+from envoy_async._credentials import Credentials, Source
 from envoy_async._transport import Transport
 from envoy_async.models import NewLoad, Stop
 
@@ -315,7 +316,7 @@ class SkippingClock:
 def make_client(
     url: str,
     *,
-    credentials: str | ApiKey | BearerToken = KEY,
+    credentials: str | Credentials | Login | Source = KEY,
     organization_id: str | None = None,
     retry: RetryPolicy = RetryPolicy(base=0.01),  # noqa: B008 - frozen
     timeouts: Timeouts = Timeouts(deadline=10.0, attempt=5.0, connect=2.0),  # noqa: B008 - frozen
