@@ -139,7 +139,7 @@ def _array(converter: cattrs.Converter, type_: object) -> Hook:
 
 def _either(converter: cattrs.Converter, type_: object) -> Hook:
     """Read a value as one of several types, the earlier ones first."""
-    members = [member for member in get_args(type_) if member not in {NoneType, Unset}]
+    members = [member for member in get_args(type_) if member not in {NoneType, Unset} and not _is_async(member)]
     nullable = NoneType in get_args(type_)
 
     def hook(value: object, _: object) -> object:
@@ -151,6 +151,10 @@ def _either(converter: cattrs.Converter, type_: object) -> Hook:
         return cast("object", converter.structure(value, members[-1]))
 
     return hook
+
+
+def _is_async(member: object) -> bool:
+    return get_origin(member) is collections.abc.AsyncIterable
 
 
 def _reason(error: BaseException, type_: type | None) -> str:

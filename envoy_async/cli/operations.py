@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import AsyncIterable, Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
 from pathlib import Path
@@ -55,12 +56,13 @@ class Flags:
     to: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
     """File to write instead of stdout; it appears whole or not at all."""
 
-    def client(self) -> EnvoyClient:
-        """Build the client these flags ask for."""
+    def client(self, *, token: str | None = None) -> EnvoyClient:
+        """Build the client these flags ask for; without a credential among them, one with *token* if there is one."""
         if self.api_key is not None and self.bearer_token is not None:
             raise InputError("give --api-key or --bearer-token, not both")
         known: Credentials | None = None if self.api_key is None else ApiKey(self.api_key)
-        known = known if self.bearer_token is None else BearerToken(self.bearer_token)
+        chosen = self.bearer_token if known or self.bearer_token is not None else token
+        known = known if chosen is None else BearerToken(chosen)
         timeouts = Timeouts() if self.deadline is None else Timeouts(deadline=self.deadline)
         return EnvoyClient(known, organization_id=self.organization_id, base_url=self.base_url, timeouts=timeouts)
 
@@ -76,6 +78,12 @@ class Operation:
     def name(self) -> str:
         """The method's name."""
         return self.method.__name__
+
+    @property
+    def token(self) -> str | None:
+        """The bearer token of the environment, if the operation takes nothing else."""
+        said = " ".join((self.method.__doc__ or "").split())
+        return os.environ.get("ENVOY_BEARER_TOKEN") or None if "Needs a bearer token." in said else None
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
@@ -133,12 +141,14 @@ def command(operation: Operation) -> Callable[..., None]:
 
 
 async def _run(operation: Operation, values: Mapping[str, object], flags: Flags) -> None:
-    async with flags.client() as envoy:
+    async with flags.client(token=operation.token) as envoy:
         answer = operation.method(getattr(envoy, operation.group), **values)
         with opened(flags.to) as file:
             format = chosen(flags.output, file, flags.to, listing=operation.item is not None)
             if operation.item is None:
-                write(await cast("Any", answer), format, file)
+                found = await cast("Any", answer)
+                if found is not None:  # what only deletes has no answer
+                    write(found, format, file)
                 return
             sheet_ = sheet(format, file, list(attrs.fields_dict(cast("type[attrs.AttrsInstance]", operation.item))))
             title = f"{operation.group} {operation.name}"
@@ -155,7 +165,10 @@ def _option(parameter: inspect.Parameter) -> inspect.Parameter:
     """Turn a method's parameter into one that cyclopts parses; `UNSET` is what is not given."""
     hidden = parameter.default is None or isinstance(parameter.default, Unset)
     members = _members(parameter.annotation)
-    if all(map(_is_plain, members)):
+    type_: Any
+    if Sequence[str] in members:
+        kind, type_, how = parameter.kind, list[str], Parameter(show_default=False, negative=())
+    elif all(map(_is_plain, members)):
         plain: list[object] = [
             str if isinstance(member, type) and issubclass(member, OpenEnum) else member for member in members
         ]
@@ -168,9 +181,9 @@ def _option(parameter: inspect.Parameter) -> inspect.Parameter:
 
 
 def _members(type_: object) -> list[object]:
-    """Split a union, and leave out the mark for "not given"."""
+    """Split a union, and leave out the mark for "not given" and what a shell cannot give."""
     members = get_args(type_) if get_origin(type_) in {Union, UnionType} else (type_,)
-    return [member for member in members if member is not Unset]
+    return [member for member in members if member is not Unset and get_origin(member) is not AsyncIterable]
 
 
 def _is_plain(member: object) -> bool:
@@ -178,9 +191,9 @@ def _is_plain(member: object) -> bool:
 
 
 def _value(parameter: inspect.Parameter, value: object) -> object:
-    if all(map(_is_plain, _members(parameter.annotation))):
+    if not isinstance(value, str) or all(map(_is_plain, _members(parameter.annotation))):
         return value
-    return read(cast("str", value), parameter.annotation, f"--{_dashed(parameter.name)}")
+    return read(value, parameter.annotation, f"--{_dashed(parameter.name)}")
 
 
 def _dashed(name: str) -> str:
