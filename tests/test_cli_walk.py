@@ -78,14 +78,17 @@ def test_from_a_load_to_an_accepted_offer(shell: Shell, clock: Clock) -> None:
     assert (load["carrier_name"], load["offer_count"], load["max_offer_amount"]) == (carrier["name"], 1, 1850.5)
 
 
-def test_every_operation_has_a_command_that_works(shell: Shell, sandbox: Sandbox) -> None:
-    """Each of the 50 is run once and really ran; what takes a token finds it in the environment by itself."""
-    load_id, call_id = next(iter(sandbox.store.loads)), next(iter(sandbox.store.calls))
+def run_accounts(shell: Shell, sandbox: Sandbox) -> None:
+    """Run the operations on logins and keys."""
     shell("auth", "login", sandbox.email, sandbox.password)
     key_id = shell("api-keys", "create", "--name", "TMS", "--expires-at", "2030-01-01T00:00:00+00:00")["id"]
     shell("api-keys", "list")
     shell("api-keys", "get", key_id)
     shell("api-keys", "deactivate", key_id)
+
+
+def run_loads(shell: Shell, load_id: str) -> None:
+    """Run the operations on loads."""
     new = {"load_number": "LD-2", "equipment_type": "REEFER", "stops": STOPS, "tms_load_id": "T" * 18}
     shell("loads", "create", "--load", json.dumps(new))
     assert shell("loads", "create-batch", "--loads", json.dumps([new, new]))["updated"] == 2
@@ -94,6 +97,10 @@ def test_every_operation_has_a_command_that_works(shell: Shell, sandbox: Sandbox
     for name in ("get", "calls", "verifications", "escalations"):
         shell("loads", name, load_id)
     assert shell("loads", "update", load_id, "--is-posted")["is_posted"]
+
+
+def run_carriers(shell: Shell, load_id: str) -> None:
+    """Run the operations on carriers, their lanes, and outreaches to them."""
     carrier_id = shell("carriers", "create", "--name", "Two Rivers", "--phone", "+14155550100")["id"]
     batch = [{"name": "A", "mc_number": "MC1"}, {"carrier": {"name": "B"}, "lanes": []}]
     assert shell("carriers", "create-batch", "--carriers", json.dumps(batch))["created"] == 2
@@ -106,6 +113,15 @@ def test_every_operation_has_a_command_that_works(shell: Shell, sandbox: Sandbox
     assert shell("lane-preferences", "unrestrict", *lane)["is_active"]
     assert not shell("lane-preferences", "restrict", *lane, "--reason", "other")["is_active"]
     assert shell("lane-preferences", "update", *lane, "--is-active")["is_active"]
+    outreach_id = shell("outreaches", "create", "--carrier-id", carrier_id, "--load-id", load_id)["id"]
+    shell("outreaches", "list")
+    shell("outreaches", "get", outreach_id)
+    shell("carriers", "disable", carrier_id, "--reason", "other", "--reason-note", "late")
+    shell("carriers", "enable", carrier_id)
+
+
+def run_webhooks_and_offers(shell: Shell, load_id: str) -> None:
+    """Run the operations on webhooks, with offers as what happens."""
     shell("webhook-endpoints", "event-types")
     types = ["--event-types", "offer.created", "--event-types", "offer.updated"]
     endpoint = shell("webhook-endpoints", "create", "--url", "https://example.com/hooks", *types)
@@ -122,11 +138,15 @@ def test_every_operation_has_a_command_that_works(shell: Shell, sandbox: Sandbox
     shell("webhook-endpoints", "update", endpoint["id"], "--status", "PAUSED", "--event-types", "load.created")
     shell("webhook-endpoints", "rotate-secret", endpoint["id"])
     shell("webhook-endpoints", "delete", endpoint["id"])
-    outreach_id = shell("outreaches", "create", "--carrier-id", carrier_id, "--load-id", load_id)["id"]
-    shell("outreaches", "list")
-    shell("outreaches", "get", outreach_id)
-    shell("carriers", "disable", carrier_id, "--reason", "other", "--reason-note", "late")
-    shell("carriers", "enable", carrier_id)
+
+
+def test_every_operation_has_a_command_that_works(shell: Shell, sandbox: Sandbox) -> None:
+    """Each of the 50 is run and really ran; what takes a token finds it in the environment by itself."""
+    load_id, call_id = next(iter(sandbox.store.loads)), next(iter(sandbox.store.calls))
+    run_accounts(shell, sandbox)
+    run_loads(shell, load_id)
+    run_carriers(shell, load_id)
+    run_webhooks_and_offers(shell, load_id)
     new_call = shell("calls", "create", "--extra", '{"phone_number": "+14155550100"}')["id"]
     shell("calls", "list", "--limit", "3")
     shell("calls", "get", call_id)
@@ -137,7 +157,7 @@ def test_every_operation_has_a_command_that_works(shell: Shell, sandbox: Sandbox
 
 
 def test_a_token_is_taken_only_where_nothing_else_is(shell: Shell, sandbox: Sandbox) -> None:
-    """With both in the environment the key goes first; a flag beats both; without a token the error says what to set."""
+    """With both in the environment the key goes first; a flag beats both; the error says what is needed."""
     assert "needs a bearer token" in shell("api-keys", "list", "--api-key", sandbox.api_key, code=2)
     assert "GET /api-keys" in shell("api-keys", "list", "--bearer-token", "wrong", code=1)
     load = json.dumps([{"load_number": "LD-1", "equipment_type": "VAN", "stops": STOPS}])
