@@ -14,6 +14,7 @@ from envoy_async import (
     BearerToken,
     EnvoyClient,
     EnvoyError,
+    Login,
     Page,
     Pages,
     RetryPolicy,
@@ -39,6 +40,16 @@ from envoy_async.models import (
 )
 
 
+async def vault() -> ApiKey | BearerToken:
+    """Give a credential."""
+    return ApiKey("1")
+
+
+async def no_vault() -> str:
+    """Give what is no credential."""
+    return "1"
+
+
 def clients() -> None:
     """Every way to make a client gives one; a view has the same type."""
     assert_type(EnvoyClient(), EnvoyClient)
@@ -46,6 +57,9 @@ def clients() -> None:
     assert_type(EnvoyClient(ApiKey("1"), retry=RetryPolicy(max_attempts=2)), EnvoyClient)
     assert_type(EnvoyClient(BearerToken("1"), timeouts=Timeouts(deadline=5)), EnvoyClient)
     assert_type(EnvoyClient().with_options(deadline=5), EnvoyClient)
+    assert_type(EnvoyClient(Login("dana@example.com", "secret")), EnvoyClient)
+    assert_type(EnvoyClient(vault), EnvoyClient)
+    EnvoyClient(no_vault)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     EnvoyClient(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     EnvoyClient("1", "org_1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
@@ -174,3 +188,62 @@ def modules() -> None:
     assert_type(models.Page(items=(1,), number=1, size=1, total_count=1, total_pages=1, has_next=False), Page[int])
     assert errors_module is not models_module
     _ = envoy_async.Nothing  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] - a typo is found
+
+
+async def market(envoy: EnvoyClient) -> None:
+    """Every further operation, its arguments and its answer."""
+    assert_type(await envoy.auth.login("dana@example.com", "secret"), models.LoginResult)
+    moment = datetime.fromisoformat("2030-01-01T00:00:00+00:00")
+    assert_type(await envoy.api_keys.create(name="TMS", expires_at=moment), models.ApiKeyWithSecret)
+    assert_type(envoy.api_keys.list(), Pages[models.ApiKeyInfo])
+    assert_type(await envoy.api_keys.get("key_1"), models.ApiKeyInfo)
+    await envoy.api_keys.deactivate("key_1")
+    new = models.NewCarrier(name="A")
+    assert_type(await envoy.carriers.create(name="A", phone=None, extra={"x": 1}), models.Carrier)
+    assert_type(await envoy.carriers.create_batch([new, {"carrier": {}}]), models.CarrierBatchResult)
+    assert_type(await envoy.carriers.create_batch(carriers()), models.CarrierBatchResult)
+    assert_type(envoy.carriers.list(limit=3), Pages[models.Carrier])
+    assert_type(await envoy.carriers.update("car_1", extra={"email": "a@b"}), models.Carrier)
+    assert_type(await envoy.carriers.disable("car_1", reason=models.AuditReason.OTHER), models.Carrier)
+    assert_type(await envoy.carriers.enable("car_1"), models.Carrier)
+    assert_type(envoy.lane_preferences.list("car_1", is_active=True), Pages[models.LanePreferenceWithLane])
+    assert_type(await envoy.lane_preferences.update("car_1", "id", is_active=False), models.LanePreference)
+    assert_type(await envoy.lane_preferences.restrict("car_1", "id", reason="other"), models.LanePreference)
+    assert_type(await envoy.lane_preferences.unrestrict("car_1", "id"), models.LanePreference)
+    disabled = await envoy.lane_preferences.disable_for_load("car_1", load_id="load_1")
+    assert_type(disabled.preference, models.LanePreference)
+    assert_type(await envoy.offers.create(load_id="load_1", offer_amount=1250), models.Offer)
+    assert_type((await envoy.offers.get("ofr_1")).carrier, models.Carrier | None)
+    assert_type(await envoy.offers.update("ofr_1", status=models.OfferStatus.ACCEPTED, notes=None), models.Offer)
+    assert_type(envoy.offers.list(), Pages[models.Offer])
+    assert_type(await envoy.outreaches.create(carrier_id="car_1", load_id="load_1"), models.Outreach)
+    assert_type(envoy.outreaches.list(), Pages[models.Outreach])
+
+
+async def carriers() -> AsyncGenerator[models.NewCarrier, None]:
+    """Give carriers."""
+    yield models.NewCarrier(name="A")
+
+
+async def webhooks(envoy: EnvoyClient) -> None:
+    """The webhook operations."""
+    types = ["offer.created"]
+    made = await envoy.webhook_endpoints.create(url="https://example.com", event_types=types, headers={"X-A": "b"})
+    assert_type(made, models.WebhookEndpointWithSecret)
+    assert_type(made.headers, dict[str, str] | None)
+    assert_type(envoy.webhook_endpoints.list(), Pages[models.WebhookEndpoint])
+    assert_type(await envoy.webhook_endpoints.update("ep_1", status="PAUSED"), models.WebhookEndpoint)
+    await envoy.webhook_endpoints.delete("ep_1")
+    assert_type(await envoy.webhook_endpoints.rotate_secret("ep_1"), models.WebhookEndpointWithSecret)
+    assert_type(envoy.webhook_endpoints.messages("ep_1"), Pages[models.WebhookAttempt])
+    assert_type(envoy.webhook_endpoints.event_types(), Pages[models.WebhookEventType])
+    assert_type(envoy.webhook_messages.attempts("msg_1"), Pages[models.WebhookAttempt])
+    state = await envoy.webhook_messages.replay("msg_1", endpoint_id="ep_1")
+    assert_type(state.payload, dict[str, object] | None)
+
+
+async def anything_new(envoy: EnvoyClient) -> None:
+    """`request` gives what it is asked to read the answer as, and nothing when it is not asked."""
+    assert_type(await envoy.request("GET", "/loads/tab-counts", into=dict[str, int]), dict[str, int])
+    assert_type(await envoy.request("GET", "/loads", into=Page[Load], query={"page": 2}), Page[Load])
+    await envoy.request("DELETE", "/api-keys/key_1", body={"reason": None})
