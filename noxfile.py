@@ -108,12 +108,14 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(name="simulations")
+@nox.session(name="contract")
 @nox.session(name="benchmarks")
 def programs(session: nox.Session) -> None:
-    """Run every program in the folder of tests/ that is named like the session."""
+    """Run every program in the folder of tests/ that is named like the session; a group of this name is installed."""
     found = sorted(path for path in (ROOT / "tests" / session.name).glob("*.py") if not path.name.startswith("_"))
     if not found:
         session.skip(f"there are no programs in tests/{session.name}/ yet")
-    install(session, "tests")
+    install(session, "tests", *({session.name} & PROJECT["dependency-groups"].keys()))
+    session.env["ENVOY_TEST_CACHE"] = str(session.cache_dir.resolve())
     for program in found:
         session.run("python", str(program), *session.posargs)

@@ -39,4 +39,4 @@ nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(dir(builtins))})"),
     (r"py:class", r"(envoy_async\.\S+\.)?T"),  # type variables
 ]
-nitpick_ignore = [("py:class", "Credentials"), ("py:class", "Algorithm")]  # names for unions, explained in place
+nitpick_ignore = [("py:class", name) for name in ("Algorithm", "Credentials", "Source")]  # explained in place

@@ -83,8 +83,8 @@ NEEDS: Mapping[str, type[Credentials]] = MappingProxyType(
         "POST /loads/batch": ApiKey,
         "POST /carriers/batch": ApiKey,
         "PATCH /carriers/{carrier_id}": BearerToken,
-        "POST /carriers/{carrier_id}/enable": BearerToken,  # inferred from the update page
-        "POST /carriers/{carrier_id}/disable": BearerToken,  # inferred from the update page
+        "POST /carriers/{carrier_id}/enable": BearerToken,
+        "POST /carriers/{carrier_id}/disable": BearerToken,
         "GET /carriers/{carrier_id}/lane-preferences": BearerToken,
         "PATCH /carriers/{carrier_id}/lane-preferences/{preference_id}": BearerToken,
         "POST /carriers/{carrier_id}/lane-preferences/{preference_id}/restrict": BearerToken,
@@ -93,6 +93,8 @@ NEEDS: Mapping[str, type[Credentials]] = MappingProxyType(
     }
 )
 """The operations that take only one of the two; all others take either, and a login takes none."""
+ASSUMED = frozenset({"POST /carriers/{carrier_id}/enable", "POST /carriers/{carrier_id}/disable"})
+"""Where that is inferred from the update page, and not read."""
 _WANTED = {
     ApiKey: "an API key (EnvoyClient(ApiKey(…)), or ENVOY_API_KEY)",
     BearerToken: "a bearer token (EnvoyClient(Login(…)) or EnvoyClient(BearerToken(…)), or ENVOY_BEARER_TOKEN)",
@@ -104,4 +106,5 @@ def objection(operation: str, credential: Credentials | None) -> str | None:
     needed = NEEDS.get(operation)
     if needed is None or isinstance(credential, needed):
         return None
-    return f"this operation needs {_WANTED[needed]}; the client has {type(credential).__name__}"
+    doubt = "; that is assumed, and `request` sends it all the same" if operation in ASSUMED else ""
+    return f"this operation needs {_WANTED[needed]}; the client has {type(credential).__name__}{doubt}"

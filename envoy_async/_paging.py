@@ -33,6 +33,7 @@ class Record(Protocol):
 
 
 T = TypeVar("T", bound=Record)
+LARGEST_PAGE = 100  # pagination guide (seen)
 _REMEMBERED = 10_000  # ids of the latest records, to drop those that come again
 _BARREN = 3  # pages in a row without anything new: the server is turning in circles
 _PATIENCE = 5  # times as many pages as there were at the start, and ten more each: the rows outrun the reader
@@ -91,7 +92,7 @@ class Position(Generic[T]):
 
     def accept(self, page: Page[T]) -> tuple[T, ...]:
         """Take a fetched page in; returns its records that are to be delivered, in the server's order."""
-        self.size = page.size or self.size  # the server may have clamped it
+        self.size = min(page.size or self.size, LARGEST_PAGE)  # the server may have clamped it
         fallen = self._follow_count(page)
         start = (page.number - 1) * self.size
         if start > self._frontier:  # rows may have moved up between the pages: go back first

@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 
 import attrs
 
-_UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _LARGEST = 2**63  # what JSON parsers and databases take for a whole number
 _LONGEST_HEADER = 8192  # characters; common servers refuse more
 _PATH = re.compile(r"(/([\w.~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+", re.ASCII)
@@ -36,7 +36,7 @@ _PREFIXES = {
     "outreach_id": "otr",
     "preference_id": "pref",
 }
-_ID_SHAPES = {name: re.compile(f"({prefix}_)?{_UUID}") for name, prefix in _PREFIXES.items()}
+_ID_SHAPES = {name: re.compile(f"{prefix}_{_UUID}|(?i:{_UUID})") for name, prefix in _PREFIXES.items()}
 
 
 class BadInput(ValueError):  # noqa: N818 - never leaves the package; the public name is InvalidRequestError
@@ -129,9 +129,13 @@ def build(
     return Request(method=method, template=template, path=path, query=pairs, body=body, paged=paged, patient=patient)
 
 
-def plain_path(path: str) -> str:
+def plain_path(path: object) -> str:
     """Return *path* when it can stand behind the base URL as it is: quoted, absolute, and never leading upwards."""
-    if _PATH.fullmatch(path) is None or not {".", ".."}.isdisjoint(unquote(path).split("/")):
+    if (
+        not isinstance(path, str)
+        or _PATH.fullmatch(path) is None
+        or not {".", ".."}.isdisjoint(unquote(path).split("/"))
+    ):
         msg = (
             "path must start with one slash, be quoted, and hold no empty or dotted segments; a query goes into query="
         )
@@ -162,9 +166,9 @@ def identifier(name: str, value: object) -> str:
 
 def check_ids(body: Mapping[str, object]) -> None:
     """Refuse a body that holds an id of another kind than its field's name says."""
-    for name in _ID_SHAPES.keys() & body.keys():
-        if body[name] is not None:
-            identifier(name, body[name])
+    for name, value in body.items():
+        if name in _ID_SHAPES and value is not None:
+            identifier(name, value)
 
 
 def encode(name: str, value: object) -> str:
@@ -195,7 +199,11 @@ def instant(name: str, value: datetime) -> str:
         raise BadInput(msg, name)
     if offset % timedelta(minutes=1):  # which ISO 8601 has no spelling for
         offset = offset // timedelta(minutes=1) * timedelta(minutes=1)
-        value = value.astimezone(timezone(offset))
+        try:
+            value = value.astimezone(timezone(offset))
+        except OverflowError:
+            msg = f"{name} lies outside the years 1 to 9999"
+            raise BadInput(msg, name) from None
     return value.isoformat()
 
 

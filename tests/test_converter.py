@@ -5,141 +5,54 @@ from __future__ import annotations
 import json
 import math
 import traceback
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from enum import Enum
-from functools import cache
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from envoy_async._converter import encode, structure, unstructure
+from envoy_async._converter import encode, readable, structure
 from envoy_async._wire import BadInput
 from envoy_async.errors import InvalidResponseError
 from envoy_async.models import (
     UNSET,
     Call,
-    CallDirection,
-    CallRecording,
-    CallStatus,
-    Carrier,
-    CarrierVerification,
-    EndCallResult,
     EquipmentType,
-    Escalation,
-    EscalationStatus,
     Load,
-    LoadBatchItem,
-    LoadBatchResult,
-    LoadContact,
-    LoadIngestResult,
-    LoadMode,
     LoadUpdate,
     Location,
     NewLoad,
-    OpenEnum,
     Page,
     Stop,
-    Timestamp,
 )
 
-ANSWERS: list[type[attrs.AttrsInstance]] = [
-    Call,
-    CallRecording,
-    Carrier,
-    CarrierVerification,
-    EndCallResult,
-    Escalation,
-    Load,
-    LoadBatchItem,
-    LoadBatchResult,
-    LoadContact,
-    LoadIngestResult,
-    Location,
-    Stop,
-]
 BOM = b"\xef\xbb\xbf"  # msgspec refuses it, so a body with it goes the slow way
-ENUMS = {CallDirection, CallStatus, EquipmentType, EscalationStatus, LoadMode}
 CANARY = "canary-7f3a"
 ABSENT = object()
-OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-INSTANTS = st.datetimes(timezones=OFFSETS | st.just(UTC)).map(datetime.isoformat)
-ZULU = st.datetimes().map(lambda moment: moment.isoformat() + "Z")
+NOON = "2025-11-21T12:00:00Z"
+PLACE = {"city": "Dallas", "state": "TX"}
+CALL: dict[str, Any] = {
+    "id": "call_1",
+    "status": "NEW",
+    "call_time": NOON,
+    "created_at": NOON,
+    "updated_at": NOON,
+}
+LOAD: dict[str, Any] = {
+    "id": "load_1",
+    "load_number": "LD1",
+    "organization_id": "org_1",
+    "equipment_type": "NEW",
+    "created_at": NOON,
+    "updated_at": NOON,
+}
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-NUMBERS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-ODD: list[Any] = [[], {}, [{}], [None], [CANARY], {"id": CANARY}, {"city": None}]
-ANYTHING: st.SearchStrategy[Any] = NUMBERS | st.text() | INSTANTS | st.sampled_from(ODD)
-SAMPLES: dict[Any, object] = {
-    str: "text",
-    bool: True,
-    int: 1,
-    Timestamp: "2025-11-21T16:00:00Z",
-    Location: {"city": "Dallas", "state": "TX"},
-}
-
-
-@cache
-def hints_of(model: type) -> dict[str, Any]:
-    """Give the annotations of a model, resolved."""
-    return get_type_hints(model, include_extras=True)
-
-
-def parts_of(hint: Any) -> tuple[Any, ...]:
-    """Take a union apart; anything else is its only part."""
-    return get_args(hint) if get_origin(hint) in {Union, UnionType} and hint != Timestamp else (hint,)
-
-
-LEAVES: dict[Any, st.SearchStrategy[Any]] = {
-    str: st.text(),
-    bool: st.booleans(),
-    int: st.integers(),
-    float: st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53),
-    object: PLAIN,
-    Timestamp: INSTANTS | ZULU,
-    type(None): st.none(),
-}
-
-
-@cache
-def values_of(hint: Any) -> st.SearchStrategy[Any]:
-    """Make the JSON values that an annotation allows."""
-    if hint in LEAVES:
-        return LEAVES[hint]
-    if len(parts_of(hint)) > 1:
-        return st.one_of(*[values_of(part) for part in parts_of(hint)])
-    if get_origin(hint) is tuple:
-        return st.lists(values_of(get_args(hint)[0]), max_size=3)
-    if issubclass(hint, OpenEnum):
-        return st.sampled_from([member.value for member in hint]) | st.text()
-    return records_of(hint)
-
-
-def joined(record: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Put unknown fields behind the known ones."""
-    return record | more
-
-
-@cache
-def records_of(model: type[attrs.AttrsInstance]) -> st.SearchStrategy[dict[str, Any]]:
-    """Make the JSON objects that a model allows: optional fields present, null, or absent, and unknown ones."""
-    known = {field.name: values_of(hints_of(model)[field.name]) for field in attrs.fields(model)}
-    required = {field.name: known[field.name] for field in attrs.fields(model) if field.default is attrs.NOTHING}
-    optional = {name: values for name, values in known.items() if name not in required}
-    extra = st.dictionaries(st.text().map(lambda name: "x_" + name), PLAIN, max_size=2)
-    return st.builds(joined, st.fixed_dictionaries(required, optional=optional), extra)
-
-
-def smallest(model: type[attrs.AttrsInstance]) -> dict[str, Any]:
-    """Give the JSON object with the required fields alone."""
-    required = [field.name for field in attrs.fields(model) if field.default is attrs.NOTHING]
-    hints = {name: hints_of(model)[name] for name in required}
-    return {name: SAMPLES.get(hint, [] if get_origin(hint) is tuple else "NEW") for name, hint in hints.items()}
+TYPES: list[Any] = [Call, Page[Call], tuple[Call, ...], dict[str, object], dict[str, str], dict, list, list[str]]
 
 
 def body_of(value: object) -> bytes:
@@ -147,144 +60,12 @@ def body_of(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def read(body: bytes, type_: Any) -> tuple[object, str]:
-    """Read a body; gives the value, or the text of the error."""
-    try:
-        return structure(body, type_), ""
-    except InvalidResponseError as error:
-        return ABSENT, str(error)
-
-
-def taken_apart(value: Any) -> list[Any]:
-    """Give what a value is made of; what is not made of anything has no parts."""
-    kind: Any = value.__class__
-    if attrs.has(kind):
-        return [getattr(value, name) for name in attrs.fields_dict(kind)]
-    if kind is dict:
-        return [*value, *value.values()]
-    if kind is datetime:
-        return [value.utcoffset()]
-    return [*value] if kind in {list, tuple} else []
-
-
-def assert_same(one: Any, other: Any) -> None:
-    """Insist on equal values of equal types, all the way down (`1 == 1.0 == True` is not enough)."""
-    assert one.__class__ is other.__class__
-    assert one == other
-    for part, twin in zip(taken_apart(one), taken_apart(other), strict=True):
-        assert_same(part, twin)
-
-
-def is_leaf(hint: Any) -> bool:
-    """Tell whether a field holds text, numbers, or truth, which come through unchanged."""
-    return all(part in {str, bool, int, float, type(None)} or part in ENUMS for part in parts_of(hint))
-
-
-@pytest.mark.parametrize("model", ANSWERS)
-def test_both_ways_of_reading_agree(model: type[attrs.AttrsInstance]) -> None:
-    """Fast and slow give equal objects, field by field with equal types, and both keep what was sent."""
-
-    @settings(max_examples=30)
-    @given(records_of(model))
-    def agree(record: dict[str, Any]) -> None:
-        body = body_of(record)
-        fast = structure(body, model)
-        assert type(fast) is model
-        assert_same(fast, structure(BOM + body, model))
-        for name in attrs.fields_dict(model).keys() & record:
-            if is_leaf(hints_of(model)[name]):
-                assert getattr(fast, name) == record[name]
-
-    agree()
-
-
-@pytest.mark.parametrize("model", ANSWERS)
-def test_both_ways_of_reading_refuse_alike(model: type[attrs.AttrsInstance]) -> None:
-    """Any JSON value in any field: both take it with the same result, or neither does, for the same reason."""
-
-    @settings(max_examples=40)
-    @given(st.sampled_from(sorted(attrs.fields_dict(model))), ANYTHING)
-    def agree(name: str, value: object) -> None:
-        body = body_of(smallest(model) | {name: value})
-        fast, slow = read(body, model), read(BOM + body, model)
-        assert fast[1] == slow[1]
-        assert_same(fast[0], slow[0])
-
-    agree()
-
-
-def wrong_for(hint: Any) -> list[Any]:
-    """Give JSON values that an annotation does not allow, each with the canary where there is room for it."""
-    kinds: set[Any] = {get_origin(part) or part for part in parts_of(hint)}
-    if object in kinds:
-        return []
-    wrong: list[Any] = [] if any(attrs.has(kind) for kind in kinds) else [{CANARY: CANARY}]
-    wrong += [] if tuple in kinds else [[CANARY], []]
-    wrong += [] if kinds & {str, *ENUMS} else [CANARY, ""]
-    wrong += [] if bool in kinds else [True]
-    wrong += [] if float in kinds else [77.5]
-    wrong += [] if kinds & {int, float} else [7_777]
-    return wrong + ([] if type(None) in kinds else [None])
-
-
-FIELDS = [(model, name) for model in ANSWERS for name in attrs.fields_dict(model)]
-
-
-@pytest.mark.parametrize(("model", "name"), FIELDS, ids=lambda part: part if isinstance(part, str) else part.__name__)
-def test_a_wrong_value_is_named_by_its_place_and_never_shown(model: type[attrs.AttrsInstance], name: str) -> None:
-    """Every wrong type in every field is an error that holds the JSON path and nothing of what was found."""
-    for wrong in wrong_for(hints_of(model)[name]):
-        with pytest.raises(InvalidResponseError) as caught:
-            structure(body_of(smallest(model) | {name: wrong}), model)
-        assert f"@ $.{name}" in str(caught.value), wrong
-        shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
-        assert CANARY not in shown
-        assert "77" not in str(caught.value)
-
-
-@pytest.mark.parametrize(("model", "name"), FIELDS, ids=lambda part: part if isinstance(part, str) else part.__name__)
-def test_a_missing_field_is_named_when_it_is_required(model: type[attrs.AttrsInstance], name: str) -> None:
-    """Left out: the default where there is one, else an error with the path; null is never the word None."""
-    field = attrs.fields_dict(model)[name]
-    record = {key: value for key, value in smallest(model).items() if key != name}
-    if field.default is not attrs.NOTHING:
-        assert getattr(structure(body_of(record), model), name) is field.default
-        return
-    for body in (body_of(record), BOM + body_of(record)):
-        with pytest.raises(InvalidResponseError, match=rf"^required field missing @ \$\.{name}$"):
-            structure(body, model)
-
-
-INSTANT_FIELDS = [(model, name) for model, name in FIELDS if Timestamp in parts_of(hints_of(model)[name])]
-ZONELESS = [
-    "2025-11-21T16:00:00",
-    "2025-11-21",
-    "16:00:00Z",
-    "2016-12-31T23:59:60Z",
-    "2025-02-30T00:00:00Z",
-    CANARY,
-    "",
-]
-
-
-@pytest.mark.parametrize(
-    ("model", "name"), INSTANT_FIELDS, ids=lambda part: part if isinstance(part, str) else part.__name__
-)
-def test_an_instant_without_a_zone_is_no_instant(model: type[attrs.AttrsInstance], name: str) -> None:
-    """Its zone would be a guess; garbage and days that do not exist are refused as well."""
-    for text in [*ZONELESS, 1_763_740_800]:
-        expected = rf"^expected datetime with a time zone @ \$\.{name}$"
-        with pytest.raises(InvalidResponseError, match=expected) as caught:
-            structure(body_of(smallest(model) | {name: text}), model)
-        assert CANARY not in "".join(traceback.format_exception(caught.value))
-
-
 def test_a_place_deep_inside_is_named() -> None:
     """The path leads through arrays and objects, also through a page's own envelope."""
-    record = smallest(Load) | {"stops": [{"location": SAMPLES[Location]}, {"location": {"city": 7, "state": "TX"}}]}
+    record = LOAD | {"stops": [{"location": PLACE}, {"location": {"city": 7, "state": "TX"}}]}
     with pytest.raises(InvalidResponseError, match=r"^expected string @ \$\.stops\[1\]\.location\.city$"):
         structure(body_of(record), Load)
-    page = {"data": [smallest(Load), record], "pagination": PAGINATION}
+    page = {"data": [LOAD, record], "pagination": PAGINATION}
     with pytest.raises(InvalidResponseError, match=r"^expected string @ \$\.data\[1\]\.stops\[1\]\.location\.city$"):
         structure(body_of(page), Page[Load])
 
@@ -300,16 +81,61 @@ def test_an_answer_wrong_in_many_places_names_three() -> None:
     ]
 
 
-@pytest.mark.parametrize("type_", [*ANSWERS, dict[str, object]], ids=lambda type_: type_.__name__)
-def test_an_answer_that_is_no_object_is_named_as_such(type_: Any) -> None:
-    """The place is the whole answer, not a field of it that is not there; and text is never an empty object."""
-    for body in (b"null", b"5", b"true", b'"text"', b'"id"', b"[]", b"[{}]"):
-        for form in (body, BOM + body):
-            with pytest.raises(InvalidResponseError, match=r"^expected \w+ @ \$$"):
-                structure(form, type_)
+MAPPINGS: list[Any] = [dict, dict[str, object], dict[str, str]]
+ARRAYS: list[Any] = [list, list[object], tuple, tuple[object, ...]]
 
 
-@pytest.mark.parametrize("type_", [*ANSWERS, Page[Call], dict[str, object], tuple[Call, ...]], ids=str)
+@pytest.mark.parametrize("first", MAPPINGS, ids=str)
+@pytest.mark.parametrize("type_", MAPPINGS, ids=str)
+def test_a_mapping_is_read_from_an_object_alone(type_: Any, first: Any) -> None:
+    """Anything else is named as such, whatever mapping was read before, and a good one is a plain dict."""
+    structure(BOM + b'{"a": "b"}', first)
+    for form in (b"", BOM):
+        found = structure(form + b'{"a": "b", "c": ""}', type_)
+        assert (type(found), found) == (dict, {"a": "b", "c": ""})
+        for body in (b"null", b"5", b"true", b'"text"', b"[]", b"[{}]"):
+            with pytest.raises(InvalidResponseError, match=r"^expected object @ \$$"):
+                structure(form + body, type_)
+
+
+@pytest.mark.parametrize("type_", ARRAYS, ids=str)
+def test_an_array_is_read_from_an_array_alone(type_: Any) -> None:
+    """Text and objects can be run through as well, and are no arrays for that."""
+    for form in (b"", BOM):
+        found = structure(form + b'[1, "a", null]', type_)
+        assert found == type_([1, "a", None])
+        for body in (b"null", b"5", b'"text"', b"{}", b'{"a": 1}'):
+            with pytest.raises(InvalidResponseError, match=r"^expected array @ \$$"):
+                structure(form + body, type_)
+
+
+def test_a_place_in_a_mapping_or_an_array_is_named() -> None:
+    """The path leads to the wrong item by its key or its number."""
+    with pytest.raises(InvalidResponseError, match=r"^expected string @ \$\['b'\]$"):
+        structure(b'{"a": "x", "b": 1}', dict[str, str])
+    with pytest.raises(InvalidResponseError, match=r"^expected string @ \$\[1\]$"):
+        structure(b'["x", 1]', list[str])
+
+
+@pytest.mark.parametrize("type_", [*TYPES, Load, str, object, tuple, int | None], ids=str)
+def test_what_json_can_be_read_as_is_told_beforehand(type_: object) -> None:
+    """Models, pages, mappings, arrays, and plain values are types to read an answer as."""
+    assert readable(type_)
+
+
+@pytest.mark.parametrize("type_", [5, "Call", print, [], UNSET], ids=repr)
+def test_what_is_no_type_is_told_beforehand(type_: object) -> None:
+    """A value, a function, or a name in quotes is refused before anything is sent."""
+    assert not readable(type_)
+
+
+def test_a_type_that_json_does_not_know_is_an_error_of_the_answer() -> None:
+    """What only reading can show is said without a word about the answer."""
+    with pytest.raises(InvalidResponseError, match=r"^JSON cannot be read as the type asked for$"):
+        structure(b'"canary-7f3a"', complex)
+
+
+@pytest.mark.parametrize("type_", TYPES, ids=str)
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -340,7 +166,7 @@ def test_a_body_that_is_no_json_is_refused(type_: Any, body: bytes, message: str
 @pytest.mark.parametrize("place", ["weight", "context"])
 def test_a_number_that_is_none_is_refused(number: str, mark: bytes, place: str) -> None:
     """NaN, infinities, overflows, and endless integers never become a price, nor a part of a free field."""
-    body = body_of(smallest(Load))[:-1] + f',"{place}":{number}}}'.encode()
+    body = body_of(LOAD)[:-1] + f',"{place}":{number}}}'.encode()
     with pytest.raises(InvalidResponseError):
         structure(mark + body, Load)
 
@@ -348,7 +174,7 @@ def test_a_number_that_is_none_is_refused(number: str, mark: bytes, place: str) 
 @pytest.mark.parametrize("number", ["7.31e999", "7" * 5_000, "9" * 400])
 def test_a_refused_number_is_not_in_the_traceback(number: str) -> None:
     """No value of the answer enters an error, nor an error chained to it."""
-    body = body_of(smallest(Load))[:-1] + f',"weight":{number}}}'.encode()
+    body = body_of(LOAD)[:-1] + f',"weight":{number}}}'.encode()
     with pytest.raises(InvalidResponseError) as caught:
         structure(body, Load)
     assert number[:8] not in "".join(traceback.format_exception(caught.value))
@@ -356,7 +182,7 @@ def test_a_refused_number_is_not_in_the_traceback(number: str) -> None:
 
 def test_text_that_is_not_unicode_is_kept_as_data() -> None:
     """Half a surrogate pair and NUL are what the server sent; a page with them is not lost, and logs take them."""
-    body = body_of(smallest(Load) | {"commodity": "a\ud800\x00b"})
+    body = body_of(LOAD | {"commodity": "a\ud800\x00b"})
     load = structure(body, Load)
     assert load.commodity == "a\ud800\x00b"
     assert repr(load).isprintable()
@@ -365,15 +191,15 @@ def test_text_that_is_not_unicode_is_kept_as_data() -> None:
 @pytest.mark.parametrize("type_", [Call, tuple[Call, ...], dict[str, object]], ids=str)
 def test_a_byte_order_mark_is_stripped(type_: Any) -> None:
     """Some proxies put one there; it changes nothing."""
-    record = smallest(Call)
+    record = CALL
     body = body_of([record] if type_ == tuple[Call, ...] else record)
-    assert_same(structure(BOM + body, type_), structure(body, type_))
+    assert structure(BOM + body, type_) == structure(body, type_)
 
 
 @pytest.mark.parametrize("bare", [False, True], ids=["envelope", "bare"])
 def test_a_byte_order_mark_changes_no_page(bare: bool) -> None:
     """An envelope and a bare array are told apart behind it as well."""
-    body = body_of([smallest(Call)]) if bare else page_of()
+    body = body_of([CALL]) if bare else page_of()
     assert structure(BOM + body, Page[Call]) == structure(body, Page[Call])
 
 
@@ -383,14 +209,14 @@ PAGINATION = {"page": 2, "page_size": 50, "total_count": 150, "total_pages": 3, 
 def page_of(**changes: object) -> bytes:
     """Write a page of one call; a field given as ABSENT is left out."""
     pagination = {name: value for name, value in (PAGINATION | changes).items() if value is not ABSENT}
-    return body_of({"data": [smallest(Call)], "pagination": pagination})
+    return body_of({"data": [CALL], "pagination": pagination})
 
 
 def test_a_page_is_read_with_its_numbers_and_its_bytes() -> None:
     """Every number of the envelope, the records, and the body as it came."""
     page = structure(page_of(), Page[Call])
     assert (page.number, page.size, page.total_count, page.total_pages, page.has_next) == (2, 50, 150, 3, True)
-    assert page.items == (structure(body_of(smallest(Call)), Call),)
+    assert page.items == (structure(body_of(CALL), Call),)
     assert page.raw == page_of()
     assert not structure(page_of(has_next=False), Page[Call]).has_next
 
@@ -443,7 +269,7 @@ def test_a_listing_that_is_neither_envelope_nor_array_is_an_error(body: bytes) -
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_a_bare_array_is_one_last_page(space: bytes, count: int) -> None:
     """All records at once, so the count is known and nothing follows."""
-    page = structure(space + body_of([smallest(Call)] * count), Page[Call])
+    page = structure(space + body_of([CALL] * count), Page[Call])
     assert len(page.items) == page.total_count == page.size == count
     assert (page.number, page.total_pages, page.has_next) == (1, 1, False)
 
@@ -451,26 +277,13 @@ def test_a_bare_array_is_one_last_page(space: bytes, count: int) -> None:
 def test_a_wrong_record_in_a_bare_array_is_named() -> None:
     """The path begins at the array."""
     with pytest.raises(InvalidResponseError, match=r"@ \$\[1\]\.id$"):
-        structure(body_of([smallest(Call), smallest(Call) | {"id": 5}]), Page[Call])
-
-
-@pytest.mark.parametrize("model", ANSWERS)
-def test_what_was_read_can_be_written_and_read_again(model: type[attrs.AttrsInstance]) -> None:
-    """Structure, unstructure, structure: the same object, and what is written is plain JSON."""
-
-    @settings(max_examples=15)
-    @given(records_of(model))
-    def round_trip(record: dict[str, Any]) -> None:
-        first = structure(body_of(record), model)
-        plain: Any = unstructure(first)
-        assert set(attrs.fields_dict(model)) == set(plain)
-        assert_same(structure(json.dumps(plain, allow_nan=False).encode(), model), first)
-
-    round_trip()
+        structure(body_of([CALL, CALL | {"id": 5}]), Page[Call])
 
 
 STOP = Stop(location=Location(city="Dallas", state="TX"))
-LOAD = NewLoad(load_number="LD1", equipment_type=EquipmentType("FLAT"), stops=[STOP, {"location": {"city": "Waco"}}])
+NEW_LOAD = NewLoad(
+    load_number="LD1", equipment_type=EquipmentType("FLAT"), stops=[STOP, {"location": {"city": "Waco"}}]
+)
 NAIVE = datetime(2025, 11, 21, 8)  # noqa: DTZ001 - naive is the point
 
 
@@ -497,7 +310,7 @@ def test_unset_in_an_array_has_no_meaning() -> None:
 
 def test_models_and_mappings_nest() -> None:
     """Stops may be models or plain mappings, side by side; enums are sent as their text."""
-    sent = json.loads(encode({"loads": (LOAD,)}))
+    sent = json.loads(encode({"loads": (NEW_LOAD,)}))
     assert sent == {
         "loads": [
             {

@@ -10,18 +10,17 @@ import yaml
 
 from envoy_async import EnvoyClient
 from envoy_async.resources._base import Resource
-from envoy_async.sandbox.routes_calls import OPERATIONS as CALL_OPERATIONS
-from envoy_async.sandbox.routes_loads import OPERATIONS as LOAD_OPERATIONS
+from envoy_async.sandbox.operations import OPERATIONS
 
-OPERATIONS = (*CALL_OPERATIONS, *LOAD_OPERATIONS)
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)
 TEXTS = [*sorted(ROOT.glob("*.md")), *PAGES]
 DEMO = 'python3 -m venv .venv && .venv/bin/pip install ".[cli]" && .venv/bin/envoy-async demo'
 TESTS = "python3 -m venv .venv && .venv/bin/pip install nox && .venv/bin/nox -s tests"
-# These have nothing to run: two include a file of the top level, one is a table made at build time.
+# These have nothing to run: two include a file of the top level, one is tables made at build time.
 WITHOUT_BLOCKS = {"changelog.md", "contributing.md", "reference/endpoints.md"}
+EVIDENCE = ("seen", "partial", "inferred")
 FENCE = re.compile(r"^(`{3,})([^\n]*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -106,17 +105,23 @@ def test_page_has_a_block_that_runs(page: Path) -> None:
 
 
 def test_table_has_a_row_for_every_method(endpoints: list[Any]) -> None:
-    """Each public method of each group a client carries has one row, under the name users call it by."""
+    """Each public method of each group a client carries has one row, 50 in all, under the name users call it by."""
     client = EnvoyClient("none", base_url="https://example.invalid")
     groups = {name: type(group) for name, group in vars(client).items() if isinstance(group, Resource)}
     methods = [f"{group}.{name}" for group, cls in groups.items() for name in vars(cls) if not name.startswith("_")]
-    assert sorted(f"{row.group}.{row.name}" for row in endpoints) == sorted(methods)
+    assert [f"{row.group}.{row.name}" for row in endpoints] == methods
+    assert len(methods) == 50
 
 
 def test_sandbox_serves_each_row(endpoints: list[Any]) -> None:
-    """The sandbox, an independent witness, has each operation under the same name, method, and path."""
-    served = {operation.name: f"{operation.method} {operation.path}" for operation in OPERATIONS}
-    assert {f"{row.group}.{row.name}": row.http for row in endpoints} == served
+    """The sandbox, an independent witness, has each operation under the same name, method, path, and credential."""
+    names = {"api key": "API key", "bearer token": "bearer token", "none": "none", "any": "either"}
+    served = {
+        operation.name: (f"{operation.method} {operation.path}", names[operation.credential])
+        for operation in OPERATIONS
+    }
+    rows = {f"{row.group}.{row.name}": (row.http, row.credential.removesuffix(" (assumed)")) for row in endpoints}
+    assert rows == served
 
 
 def test_docstrings_name_what_is_really_sent(endpoints: list[Any]) -> None:
@@ -125,15 +130,35 @@ def test_docstrings_name_what_is_really_sent(endpoints: list[Any]) -> None:
 
 
 def test_evidence_and_credential_agree_with_the_contract(endpoints: list[Any], contract: dict[str, Any]) -> None:
-    """No method claims to be better known than the description says, and API keys are asked for where it does."""
+    """No method claims to be better known than the description says, and what is only assumed is called that."""
+    names = {"apiKeyAuth": "API key", "bearerAuth": "bearer token"}
+    assert {row.http for row in endpoints} == contract.keys()
     for row in endpoints:
         operation = contract[row.http]
-        key_only = operation.get("security") == [{"apiKeyAuth": []}]
+        alone = [names[name] for way in operation.get("security", ()) for name in way]
+        credential = "either" if "security" not in operation else " or ".join(alone) or "none"
+        guessed = "security" in operation and operation.get("x-security-evidence") == "inferred"
         assert row.evidence == operation["x-evidence"], row.http
-        assert (row.credential == "key only") == key_only, row.http
+        assert row.credential == credential + (" (assumed)" if guessed else ""), row.http
 
 
-def test_table_stands_where_the_page_asks_for_it() -> None:
+def test_kind_tells_what_a_key_in_the_body_changes(endpoints: list[Any]) -> None:
+    """Creating carriers is unsafe, and idempotent with an MC number; every other operation has one kind."""
+    kinds = {f"{row.group}.{row.name}": row.kind for row in endpoints}
+    twofold = {name: kind for name, kind in kinds.items() if kind not in {"read", "idempotent", "unsafe"}}
+    both = "unsafe; idempotent with `mc_number`"
+    assert twofold == {"carriers.create": both, "carriers.create_batch": both}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "index.md"], ids=name_of)
+def test_counts_of_evidence_are_those_of_the_table(page: Path, endpoints: list[Any]) -> None:
+    """How many operations are seen, partial, and inferred is said as it is."""
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    seen, partial, inferred = ([row.evidence for row in endpoints].count(mark) for mark in EVIDENCE)
+    assert f"of the {len(endpoints)}, {seen} are *seen*, {partial} *partial*, and {inferred} *inferred*" in text
+
+
+def test_tables_stand_where_the_page_asks_for_them() -> None:
     """The page of operations holds the mark that the build replaces, and no row of its own."""
     mark: str = runpy.run_path(str(DOCS / "_ext" / "endpoints.py"))["MARK"]
     text = (DOCS / "reference" / "endpoints.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from email.utils import formatdate
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from envoy_async._gate import SHARE, Gate, Window
+from envoy_async._gate import CATEGORIES, SHARE, Gate, Window, category
 from envoy_async.errors import ClientClosedError
 
 EPOCH = 1_700_000_000.0
@@ -253,6 +253,27 @@ def test_odd_headers_are_read_or_ignored(told: dict[str, str], limit: int | None
     assert (window.limit, window.length) == (limit, length)
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/auth/login", "auth"),
+        ("/auth", "auth"),
+        ("/api-keys", "api-keys"),
+        ("/api-keys/key_1", "api-keys"),
+        ("/api-keysmith", "general"),
+        ("/authors/login", "general"),
+        ("/calls", "general"),
+        ("/calls/auth/api-keys", "general"),
+        ("/general", "general"),
+        ("/api_keys", "general"),
+    ],
+)
+def test_the_first_part_of_the_path_names_the_quota(path: str, expected: str) -> None:
+    """Logins and API keys are counted apart from everything else."""
+    assert category(path) == expected
+    assert expected in CATEGORIES
+
+
 @pytest.mark.looptime
 async def test_the_line_is_first_come_first_served() -> None:
     """Tasks leave the line in the order they came, and nobody overtakes by asking again."""
@@ -327,3 +348,19 @@ async def test_closing_sends_everybody_away(closes_late: bool) -> None:
     assert isinstance(ends[1], asyncio.CancelledError)
     gate.leave(None)
     assert not gate.full
+
+
+@pytest.mark.looptime
+async def test_closing_in_the_moment_ones_turn_comes_sends_away_too() -> None:
+    """A task that was just called and has not run yet does not go out through a closed gate; its place is free."""
+    loop = asyncio.get_running_loop()
+    window = Window(max_in_flight=1)
+    gate = Gate(window, loop.time)
+    assert gate.enter()
+    called = loop.create_task(gate.wait())
+    await asyncio.sleep(0)
+    gate.leave(None)
+    gate.close()
+    with pytest.raises(ClientClosedError):
+        await called
+    assert window.in_flight == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import attrs
 import pytest
 from hypothesis import given, strategies as st
 
@@ -17,6 +18,7 @@ from envoy_async._retry import (
     again,
     backoff,
     is_quota_refusal,
+    is_stranger,
     kind_of,
     outcome_unknown,
     verdict,
@@ -95,6 +97,68 @@ def test_an_operation_without_a_row_is_unsafe_unless_it_is_a_get() -> None:
     assert kind_of(build("DELETE", "/new")) is Kind.UNSAFE
     assert kind_of(build("POST", "/loads")) is Kind.IDEMPOTENT
     assert KINDS["POST /calls"] is Kind.UNSAFE
+
+
+@pytest.mark.parametrize("operation", [*KINDS, "POST /new"])
+def test_a_body_with_a_key_makes_its_operation_idempotent(operation: str) -> None:
+    """Where the server finds the record again by a key in the body, sending twice makes one record."""
+    method, template = operation.split(" ")
+    request = attrs.evolve(build("GET", "/x"), method=method, template=template)
+    assert kind_of(request) is KINDS.get(operation, Kind.UNSAFE)
+    assert kind_of(attrs.evolve(request, keyed=True)) is Kind.IDEMPOTENT
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "POST /auth/login",
+        "POST /api-keys",
+        "POST /offers",
+        "PATCH /offers/{offer_id}",
+        "POST /carriers",
+        "POST /carriers/batch",
+        "POST /calls",
+        "POST /calls/{call_id}/join",
+        "POST /outreaches",
+        "POST /webhooks/endpoints",
+        "POST /webhooks/endpoints/{endpoint_id}/rotate-secret",
+    ],
+)
+def test_what_does_harm_twice_is_unsafe(operation: str) -> None:
+    """Phone calls, records without a key, and secrets that are shown once are never made twice."""
+    assert KINDS[operation] is Kind.UNSAFE
+
+
+def test_the_table_tells_reads_by_their_method() -> None:
+    """Every GET is a read and nothing else is; exactly the eleven operations above are unsafe."""
+    assert len(KINDS) == 50
+    assert {key for key, kind in KINDS.items() if kind is Kind.READ} == {key for key in KINDS if key[:4] == "GET "}
+    assert sum(kind is Kind.UNSAFE for kind in KINDS.values()) == 11
+
+
+@pytest.mark.parametrize(
+    ("code", "error_code", "read", "unsafe"),
+    [
+        (401, "not_authenticated", True, True),
+        (401, None, True, False),
+        (401, "other", True, False),
+        (403, "not_authenticated", False, False),
+        (403, "insufficient_permissions", False, False),
+        (400, None, False, False),
+        (500, "not_authenticated", False, False),
+    ],
+)
+def test_a_refused_credential_is_told_by_401(code: int, error_code: str | None, read: bool, unsafe: bool) -> None:
+    """Another credential is tried after a 401; for an unsafe operation only when the code proves that nothing ran."""
+    assert is_stranger(Kind.READ, status(code, error_code)) is read
+    assert is_stranger(Kind.IDEMPOTENT, status(code, error_code)) is read
+    assert is_stranger(Kind.UNSAFE, status(code, error_code)) is unsafe
+
+
+def test_an_error_without_an_answer_refuses_no_credential() -> None:
+    """A connection that failed says nothing about who called."""
+    for error in (ConnectError("refused"), ConnectionLostError("dropped"), DeadlineExceededError("late")):
+        assert not any(is_stranger(kind, error) for kind in Kind)
 
 
 @given(st.integers(1, 2_000), st.integers(0))

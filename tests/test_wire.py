@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 import pytest
+import yarl
 from hypothesis import example, given, strategies as st
 
 from envoy_async._wire import (
@@ -17,16 +18,31 @@ from envoy_async._wire import (
     Request,
     Response,
     build,
+    check_ids,
     encode,
     expand,
     header_value,
+    identifier,
     instant,
     parse_retry_after,
+    plain_path,
 )
 
 UUID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 NOW = "Wed, 21 Oct 2015 07:28:00 GMT"
 UNREADABLE = ["-5", "nan", "inf", "Infinity", "1e9", "0x10", "30, 60", "30;60", "", " ", "soon", "+5", "1_0", "5."]
+PREFIXES = {
+    "api_key_id": "key_",
+    "call_id": "call_",
+    "carrier_id": "car_",
+    "contact_id": "con_",
+    "endpoint_id": "ep_",
+    "load_id": "load_",
+    "message_id": "msg_",
+    "offer_id": "ofr_",
+    "outreach_id": "otr_",
+    "preference_id": "pref_",
+}
 HOSTILE = ["", ".", "..", "a/b", "../loads", "a\r\nX-Evil: 1", "a\x00b", "a?b=c", "a#b", "%2e%2e", "\ud800", "é", "a b"]
 
 
@@ -44,32 +60,48 @@ class NoOffset(tzinfo):
         return "nowhere"
 
 
-@pytest.mark.parametrize(("name", "prefix"), [("call_id", "call_"), ("load_id", "load_")])
+@pytest.mark.parametrize(("name", "prefix"), PREFIXES.items())
 def test_an_id_is_taken_with_its_prefix_or_as_a_raw_uuid(name: str, prefix: str) -> None:
-    """Both forms reach the path unchanged; the reference declares one and the id guide the other."""
+    """Both forms reach path and body unchanged; the reference declares one and the id guide the other."""
     template = f"/things/{{{name}}}/end"
-    assert expand(template, {name: prefix + UUID}) == f"/things/{prefix}{UUID}/end"
-    assert expand(template, {name: UUID.upper()}) == f"/things/{UUID.upper()}/end"
+    for value in (prefix + UUID, UUID, UUID.upper(), prefix + UUID.upper()):
+        assert expand(template, {name: value}) == f"/things/{value}/end"
+        assert identifier(name, value) == value
+        check_ids({"note": 1, name: value})
 
 
-@pytest.mark.parametrize("name", ["call_id", "load_id"])
+@pytest.mark.parametrize(("name", "prefix"), PREFIXES.items())
 @pytest.mark.parametrize(
     "value",
     [*HOSTILE, f"org_{UUID}", f"call_load_{UUID}", UUID + "\n", UUID[:-1], f"{UUID}/end", UUID.replace("-", "")],
+    ids=ascii,
 )
-def test_an_id_of_another_shape_is_refused(name: str, value: str) -> None:
+def test_an_id_of_another_shape_is_refused(name: str, prefix: str, value: str) -> None:
     """Nothing but the documented shapes leaves; the message says what was expected and not what was given."""
-    with pytest.raises(BadInput, match=rf"{name} has the wrong shape: expected {name[:5]}<uuid> or <uuid>$") as caught:
-        expand(f"/things/{{{name}}}", {name: value})
-    assert caught.value.param == name
-
-
-@pytest.mark.parametrize(("name", "other"), [("call_id", "load_"), ("load_id", "call_")])
-def test_the_id_of_another_group_is_refused(name: str, other: str) -> None:
-    """A load's id never addresses a call."""
+    message = f"{name} has the wrong shape: expected {prefix}<uuid> or <uuid>"
     with pytest.raises(BadInput) as caught:
-        expand(f"/things/{{{name}}}", {name: other + UUID})
-    assert caught.value.param == name
+        expand(f"/things/{{{name}}}", {name: value})
+    assert (str(caught.value), caught.value.param) == (message, name)
+    with pytest.raises(BadInput) as again:
+        check_ids({name: value})
+    assert (str(again.value), again.value.param) == (message, name)
+
+
+@pytest.mark.parametrize("name", PREFIXES)
+def test_the_id_of_another_group_is_refused(name: str) -> None:
+    """A load's id never addresses a call, and a prefix is written in lower case with its underscore."""
+    others = [prefix for other, prefix in PREFIXES.items() if other != name]
+    for prefix in (*others, PREFIXES[name].upper(), PREFIXES[name][:-1], "_", PREFIXES[name] * 2):
+        with pytest.raises(BadInput) as caught:
+            expand(f"/things/{{{name}}}", {name: prefix + UUID})
+        assert caught.value.param == name
+
+
+@pytest.mark.parametrize("name", PREFIXES)
+def test_a_body_may_leave_an_id_out_or_clear_it(name: str) -> None:
+    """Null is sent as it is; ids of kinds that are not known are for the server to judge."""
+    check_ids({})
+    check_ids({name: None, "organization_id": "anything", "tms_load_id": 5, name + "s": "anything"})
 
 
 @pytest.mark.parametrize("value", [None, 5, b"x", UUID.encode(), ["a"]])
@@ -79,7 +111,15 @@ def test_an_id_that_is_no_text_is_refused(value: object) -> None:
         expand("/calls/{call_id}", {"call_id": value})
 
 
-@given(value=st.text() | st.sampled_from(HOSTILE), name=st.sampled_from(["call_id", "load_id", "other_id"]))
+@pytest.mark.parametrize("value", [5, b"x", UUID.encode(), ["a"], {}, True])
+def test_an_id_in_a_body_is_text(value: object) -> None:
+    """Whatever else stands there is refused with its kind."""
+    with pytest.raises(BadInput, match=f"^offer_id must be a string, not {type(value).__name__}$") as caught:
+        check_ids({"offer_id": value})
+    assert caught.value.param == "offer_id"
+
+
+@given(value=st.text() | st.sampled_from(HOSTILE), name=st.sampled_from([*PREFIXES, "other_id"]))
 @example(value="..", name="other_id").via("the parent folder")
 @example(value="\udfff", name="other_id").via("half a character")
 @example(value="+%/?#&=", name="other_id").via("everything with a meaning in a URL")
@@ -110,6 +150,120 @@ def test_no_id_names_another_folder(value: str) -> None:
 def test_two_ids_fill_two_segments() -> None:
     """Each placeholder gets its own value, in whatever order they are given."""
     assert expand("/a/{a_id}/b/{b_id}", {"b_id": "2/", "a_id": "1"}) == "/a/1/b/2%2F"
+
+
+PLAIN_PATHS = [
+    "/calls",
+    f"/calls/call_{UUID}/end",
+    "/a-b_c~d.e/f:g@h",
+    "/sub!$&'()*+,;=delims",
+    "/%C3%A9/%20",
+    "/a%2Fb",
+    "/...",
+    "/.hidden/a..b",
+    "/https:",
+]
+PATHS_REFUSED = [
+    "",
+    "/",
+    "calls",
+    "calls/x",
+    "//",
+    "//evil.example",
+    "//evil.example/calls",
+    "/calls//x",
+    "/calls/",
+    "https://evil.example/calls",
+    "https:/evil.example",
+    "/calls?page=1",
+    "/calls#x",
+    "/..",
+    "/.",
+    "/calls/..",
+    "/calls/../../admin",
+    "/calls/./x",
+    "/%2e%2e/admin",
+    "/calls/%2E%2e",
+    "/calls/.%2e/x",
+    "/calls/%2e",
+    "/calls/x%2F..%2F..%2Fadmin",
+    "/calls/x%2f%2e%2E",
+    "/calls\r\nX-Evil: 1",
+    "/calls\n",
+    "\n/calls",
+    "/calls\x00",
+    "/calls\t",
+    "/a b",
+    "/é",
+    "/\uff0e\uff0e",
+    "/\ud800",
+    "/100%",
+    "/%zz",
+    "/%2",
+    "/a\\b",
+    "\\\\evil.example",
+    "/[::1]",
+    "/{call_id}",
+    '/"',
+    "/<x>",
+    "/a|b",
+    "@evil.example",
+    ".evil.example",
+    ":80/x",
+]
+
+
+@pytest.mark.parametrize("path", PLAIN_PATHS)
+def test_a_plain_path_is_sent_as_it_is(path: str) -> None:
+    """What is quoted and leads downwards stands behind the base URL unchanged."""
+    assert plain_path(path) == path
+
+
+@pytest.mark.parametrize("path", PATHS_REFUSED, ids=ascii)
+def test_a_path_that_could_lead_elsewhere_is_refused(path: str) -> None:
+    """No other host, no folder above, no query, no second header; the refusal names the argument."""
+    with pytest.raises(BadInput, match=r"^path must start with one slash") as caught:
+        plain_path(path)
+    assert caught.value.param == "path"
+
+
+BITS = [
+    "/",
+    "//",
+    ".",
+    "..",
+    "%2e",
+    "%2E",
+    "%2f",
+    "%5c",
+    "\\",
+    "@",
+    ":",
+    "?",
+    "#",
+    ";",
+    "a",
+    "evil.example",
+    "%25",
+    "é",
+]
+PATHS = st.text() | st.lists(st.sampled_from(BITS), max_size=8).map("".join).map(lambda rest: "/" + rest)
+
+
+@given(PATHS | st.sampled_from([*PLAIN_PATHS, *PATHS_REFUSED]))
+def test_no_path_leaves_the_base_url(path: str) -> None:
+    """Whatever is taken stays on the host and under the base path, for the socket library and after decoding."""
+    try:
+        accepted = plain_path(path)
+    except BadInput:
+        accepted = ""
+    if accepted:
+        url = yarl.URL("https://api.example/api/v1" + accepted, encoded=True)
+        assert (url.scheme, url.host, url.port, url.query_string, url.fragment) == ("https", "api.example", 443, "", "")
+        assert url.raw_path == "/api/v1" + path
+        assert url.raw_path.isascii()
+        assert {"", ".", ".."}.isdisjoint(path.removeprefix("/").split("/"))
+        assert {".", ".."}.isdisjoint(unquote(path).split("/"))
 
 
 @pytest.mark.parametrize(
@@ -161,6 +315,35 @@ def test_a_zone_without_an_offset_is_naive() -> None:
         instant("moment", datetime(2025, 11, 21, 8, tzinfo=NoOffset()))
 
 
+@pytest.mark.parametrize(
+    ("offset", "text"),
+    [
+        (timedelta(hours=5, minutes=30), "2025-11-21T08:00:00+05:30"),
+        (timedelta(minutes=20, seconds=32), "2025-11-21T07:59:28+00:20"),
+        (-timedelta(hours=4, minutes=56, seconds=2), "2025-11-21T07:59:02-04:57"),
+        (timedelta(microseconds=1), "2025-11-21T07:59:59.999999+00:00"),
+    ],
+    ids=str,
+)
+def test_an_offset_with_seconds_is_sent_in_whole_minutes(offset: timedelta, text: str) -> None:
+    """ISO 8601 has no seconds in an offset, as old local times do: the moment stays the same, told otherwise."""
+    moment = datetime(2025, 11, 21, 8, tzinfo=timezone(offset))
+    assert instant("moment", moment) == text
+    assert datetime.fromisoformat(text) == moment
+
+
+ODD_OFFSETS = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
+
+
+@given(st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=ODD_OFFSETS))  # noqa: DTZ001 - bounds are naive
+def test_a_moment_survives_whatever_its_zone(moment: datetime) -> None:
+    """What is sent is the very moment, in a form with whole minutes of offset."""
+    text = instant("moment", moment)
+    assert datetime.fromisoformat(text) == moment
+    assert re.search(r"[+-]\d\d:\d\d$", text)
+    assert re.fullmatch(r"[\dT:.-]+[+-]\d\d:\d\d", text)
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False))
 @example(1e22).via("its repr holds a plus sign, which a query reads as a blank")
 def test_a_number_survives_the_query(number: float) -> None:
@@ -184,6 +367,27 @@ def test_none_is_left_out_of_the_query() -> None:
     assert request.target == "/calls?b=false&c=0&d="
     assert build("GET", "/calls", query={"a": None}).target == "/calls"
     assert build("GET", "/calls").target == "/calls"
+
+
+def test_a_request_is_named_by_method_and_template() -> None:
+    """Tables speak of operations, whatever the ids in them."""
+    assert build("POST", "/calls/{call_id}/end", ids={"call_id": UUID}).operation == "POST /calls/{call_id}/end"
+    assert build("GET", "/calls", query={"page": 2}).operation == "GET /calls"
+
+
+def test_a_request_has_no_key_and_no_secret_of_its_own() -> None:
+    """Whether its body holds either is for the group of operations to say; pages keep what was said."""
+    plain = build("POST", "/carriers", body=b"{}")
+    assert (plain.keyed, plain.secret) == (False, "")
+    told = attrs.evolve(plain, keyed=True, secret="word")
+    assert (told.at_page(2, 50).keyed, told.at_page(2, 50).secret) == (True, "word")
+
+
+def test_an_operation_without_pages_is_asked_once_as_it_is() -> None:
+    """The first page is the plain request; a further one would say so."""
+    request = build("GET", "/webhooks/event-types", paged=False)
+    assert request.at_page(1, 100) is request
+    assert request.at_page(2, 100).target == "/webhooks/event-types?page=2&page_size=100"
 
 
 def test_build_keeps_the_template_beside_the_path() -> None:
@@ -214,8 +418,8 @@ def test_requests_and_responses_never_change(value: Request | Response) -> None:
 
 
 def test_no_repr_shows_a_body_or_a_header() -> None:
-    """Bodies hold personal data and headers hold keys; neither is printed."""
-    request = build("POST", "/loads", body=b"canary")
+    """Bodies hold personal data, headers hold keys, and a login holds a password; none is printed."""
+    request = attrs.evolve(build("POST", "/loads", body=b"canary"), secret="canary")
     response = Response(200, {"X-API-Key": "canary"}, b"canary")
     assert "canary" not in repr((request, response))
 

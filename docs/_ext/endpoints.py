@@ -1,9 +1,9 @@
 # ruff: noqa: INP001 - read by Sphinx and by tests/test_docs.py, never imported as a package
-"""The table of operations, made from the methods themselves.
+"""The tables of operations, made from the methods themselves.
 
 The rule: no row is written down. Each public method of each group is called with placeholder arguments and
-a `send` that records the request; method and path come from that request, the kind from the retry table,
-evidence and credential from the docstring. Where a page says `<!-- endpoints -->`, the table appears.
+a `send` that records the request; method and path come from that request, kind and credential from the tables the
+client itself goes by, evidence from the docstring. Where a page says `<!-- endpoints -->`, the tables appear.
 """
 
 from __future__ import annotations
@@ -12,25 +12,32 @@ import asyncio
 import inspect
 import re
 from collections import abc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from types import MappingProxyType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import attrs
 
-from envoy_async import ApiKey, EnvoyClient
+from envoy_async import ApiKey, BearerToken, EnvoyClient, Pages
+from envoy_async._credentials import ANONYMOUS, ASSUMED, NEEDS
 from envoy_async._retry import kind_of
 from envoy_async._wire import Request, Response
 
 MARK = "<!-- endpoints -->"
-_HEAD = "| Method | HTTP | Kind | Evidence | Credential |\n|---|---|---|---|---|\n"
+_HEAD = ":::{table}\n:width: 100%\n:widths: 19 43 14 11 13\n\n"
+_HEAD += "| Method | HTTP | Kind | Evidence | Credential |\n|---|---|---|---|---|\n"
 _SOURCE = re.compile(r"Source: `(?P<http>[A-Z]+ /[^`]*)` \((?P<evidence>seen|partial|inferred)\b")
+_CREDENTIALS = MappingProxyType({ApiKey: "API key", BearerToken: "bearer token", None: "either"})
 _UUID = "00000000-0000-4000-8000-000000000000"
+_KEY = "mc_number"  # what makes an unsafe operation idempotent, where it is given
+_TEXTS = MappingProxyType({"url": "https://example.com/hooks", _KEY: "MC123456"})  # all other text may be an id
 _ARRAYS = (list, tuple, abc.Iterable, abc.Sequence, abc.Collection)
 
 
 @attrs.frozen(kw_only=True)
 class Endpoint:
-    """One row of the table."""
+    """One row of the tables."""
 
     group: str
     name: str
@@ -47,7 +54,7 @@ class Endpoint:
     @property
     def row(self) -> str:
         """The row in Markdown."""
-        link = f"{{py:meth}}`{self.group}.{self.name} <{self.target}>`"
+        link = f"{{py:meth}}`{self.name} <{self.target}>`"
         return f"| {link} | `{self.http}` | {self.kind} | {self.evidence} | {self.credential} |\n"
 
 
@@ -90,49 +97,67 @@ def _endpoint(group: str, cls: type, name: str, method: Any) -> Endpoint:
         target=f"envoy_async.resources.{cls.__name__}.{name}",
         http=f"{request.method} {request.template}",
         said=source["http"],
-        kind=kind_of(request).value,
+        kind=_kind(request, asyncio.run(_sent(method, cls(_record), keyed=True))),
         evidence=source["evidence"],
-        credential="key only" if "Needs an API key." in text else "key or token",
+        credential=_credential(request.operation) + (" (assumed)" if request.operation in ASSUMED else ""),
     )
 
 
-async def _sent(method: Any, group: object) -> Request:
-    """Call a method with placeholders, and give the request it would have sent."""
-    hints = get_type_hints(method)
-    needed = [p for p in list(inspect.signature(method).parameters.values())[1:] if p.default is p.empty]
-    given = {parameter.name: _placeholder(hints[parameter.name]) for parameter in needed}
-    answer = method(group, **given)
+def _kind(plain: Request, keyed: Request) -> str:
+    """Say the kind, and the other one that a key in the body gives."""
+    kinds = kind_of(plain).value, kind_of(keyed).value
+    return kinds[0] if kinds[0] == kinds[1] else f"{kinds[0]}; {kinds[1]} with `{_KEY}`"
+
+
+def _credential(operation: str) -> str:
+    return "none" if operation == ANONYMOUS else _CREDENTIALS[NEEDS.get(operation)]
+
+
+async def _sent(method: Any, group: object, *, keyed: bool = False) -> Request:
+    """Call a method with placeholders for what it needs, and with the key if wanted; give what it would have sent."""
+    parameters = list(inspect.signature(method).parameters.values())[1:]
+    needed = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+    wanted = [*needed, *(parameter.name for parameter in parameters if keyed and parameter.name == _KEY)]
+    answer = method(group, **_fill(wanted, get_type_hints(method), keyed=keyed))
     try:
-        await (answer if inspect.isawaitable(answer) else anext(answer))
+        await (answer.first() if isinstance(answer, Pages) else answer)
     except _Recorded as recorded:
         return recorded.request
     raise ValueError(f"{method.__qualname__} sent nothing")
 
 
-def _placeholder(type_: Any) -> Any:
-    """Make a value of a type that passes the checks before sending."""
+def _fill(names: list[str], hints: Mapping[str, Any], *, keyed: bool) -> dict[str, Any]:
+    return {name: _placeholder(name, hints[name], keyed=keyed) for name in names}
+
+
+def _placeholder(name: str, type_: Any, *, keyed: bool) -> Any:
+    """Make a value of a type that passes the checks before sending: of a union the first type, of arrays two items."""
     origin, inside = get_origin(type_), get_args(type_)
     if isinstance(type_, type) and attrs.has(type_):
-        hints = get_type_hints(type_)
-        return type_(**{f.name: _placeholder(hints[f.name]) for f in attrs.fields(type_) if f.default is attrs.NOTHING})
+        fields = attrs.fields(type_)
+        names = [field.name for field in fields if field.default is attrs.NOTHING or (keyed and field.name == _KEY)]
+        return type_(**_fill(names, get_type_hints(type_), keyed=keyed))
     if origin in _ARRAYS:
-        return (_placeholder(inside[0]),)
+        return (_placeholder(name, inside[0], keyed=keyed),) * 2
     if origin in {dict, abc.Mapping}:
         return {}
-    return _placeholder(inside[0]) if inside else {str: _UUID, int: 1, float: 1.0, bool: True}[type_]
+    if inside:
+        return _placeholder(name, inside[0], keyed=keyed)
+    return {str: _TEXTS.get(name, _UUID), int: 1, float: 1.0, bool: True}[type_]
 
 
-def table() -> str:
-    """Write the table in Markdown."""
-    return _HEAD + "".join(endpoint.row for endpoint in endpoints())
+def tables() -> str:
+    """Write one table for each group in Markdown, in the order of the client."""
+    rows = groupby(endpoints(), key=lambda endpoint: endpoint.group)
+    return "\n".join(f"## envoy.{group}\n\n{_HEAD}{''.join(row.row for row in own)}:::\n" for group, own in rows)
 
 
-def _fill(_: object, __: str, source: list[str]) -> None:
+def _put(_: object, __: str, source: list[str]) -> None:
     if MARK in source[0]:
-        source[0] = source[0].replace(MARK, table())
+        source[0] = source[0].replace(MARK, tables())
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Put the table where a page asks for it."""
-    app.connect("source-read", _fill)
+    """Put the tables where a page asks for them."""
+    app.connect("source-read", _put)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

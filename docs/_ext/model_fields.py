@@ -17,12 +17,32 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.typing import stringify_annotation
 
 from envoy_async._paging import Pages
-from envoy_async.models import LoadUpdate, Location, NewLoad, Page, Stop, Timestamp
-from envoy_async.resources import Calls, Loads
+from envoy_async.models import (
+    AuditNote,
+    DisableForLoad,
+    LanePreferenceUpdate,
+    LoadUpdate,
+    Location,
+    NewApiKey,
+    NewCarrier,
+    NewLoad,
+    NewOffer,
+    NewOutreach,
+    NewWebhookEndpoint,
+    OfferUpdate,
+    Page,
+    Stop,
+    Timestamp,
+    WebhookEndpointUpdate,
+    WebhookReplay,
+)
+from envoy_async.resources._base import Resource
 from envoy_async.sandbox import Fault, Store
 
-_RECEIVED = (Calls, Loads, Pages, Page, Store, enum.Enum, BaseException)
-_MADE = {NewLoad, LoadUpdate, Location, Stop, Fault}
+_RECEIVED = (Resource, Pages, Page, Store, enum.Enum, BaseException)
+_SENT = {NewApiKey, NewCarrier, NewLoad, NewOffer, NewOutreach, NewWebhookEndpoint, Location, Stop, WebhookReplay}
+_CHANGES = {AuditNote, DisableForLoad, LanePreferenceUpdate, LoadUpdate, OfferUpdate, WebhookEndpointUpdate}
+_MADE = {*_SENT, *_CHANGES, Fault}
 _TIMESTAMP = stringify_annotation(Timestamp)
 
 
@@ -39,14 +59,22 @@ def _docstring(_: Sphinx, what: str, __: str, found: Any, ___: object, lines: li
 
 
 def _fields(found: Any) -> Iterator[str]:
-    said = ModuleAnalyzer.for_module(found.__module__).attr_docs
+    said = _meanings(found)
     hints = get_type_hints(found, localns=vars(collections.abc), include_extras=True)  # some are for checkers only
     for field in attrs.fields(found):
         if field.init:
             type_ = stringify_annotation(hints[field.name]).replace(_TIMESTAMP, "envoy_async.models.Timestamp")
             type_ = type_.replace("envoy_async.models._page.T", "T")
-            meaning = " ".join(said.get((found.__qualname__, field.name), [])).strip()
-            yield f"    {field.name} ({type_}): {meaning}"
+            yield f"    {field.name} ({type_}): {said.get(field.name, '')}"
+
+
+def _meanings(found: type) -> dict[str, str]:
+    """Collect the texts under the fields of a class and of those it comes from."""
+    said: dict[str, str] = {}
+    for cls in filter(attrs.has, reversed(found.__mro__)):
+        texts = ModuleAnalyzer.for_module(cls.__module__).attr_docs
+        said |= {name: " ".join(text).strip() for (owner, name), text in texts.items() if owner == cls.__qualname__}
+    return said
 
 
 def _signature(app: Sphinx, _: str, name: str, found: object, *__: object) -> tuple[str, None] | None:

@@ -19,7 +19,7 @@ from typing import Any, Generic, NoReturn, TypeVar, cast, get_args, get_origin
 import attrs
 import cattrs
 import msgspec
-from cattrs.cols import list_structure_factory
+from cattrs.cols import list_structure_factory, mapping_structure_factory
 from cattrs.v import format_exception
 
 from ..errors import InvalidResponseError
@@ -141,7 +141,7 @@ def _object(converter: cattrs.Converter, type_: type) -> Callable[[object, objec
 def _mapping(converter: cattrs.Converter, type_: type) -> Callable[[object, object], object]:
     """Read a JSON object of any keys; cattrs alone would name a missing method for anything else."""
     whole = cast("type", GenericAlias(dict, get_args(type_) or (str, object)))
-    read = cast("Callable[[object, object], object]", converter.gen_structure_mapping(whole))
+    read = cast("Callable[[object, object], object]", mapping_structure_factory(whole, converter))
 
     def hook(value: object, _: object) -> object:
         if not isinstance(value, dict):
@@ -182,7 +182,7 @@ def _whole(converter: cattrs.Converter, type_: object) -> Callable[[bytes, objec
 
 def _page(converter: cattrs.Converter, type_: object) -> Callable[[bytes, object], Page[Any]]:
     """Read bytes as one page: the documented envelope, or a bare array as one last page."""
-    item = get_args(type_)[0]
+    item = (get_args(type_) or (object,))[0]
     envelope = converter.get_structure_hook(_Json[_Envelope[item]])  # type: ignore[valid-type]
     array = converter.get_structure_hook(_Json[tuple[item, ...]])  # type: ignore[valid-type]
 
@@ -223,7 +223,7 @@ def _slowly(converter: cattrs.Converter, body: bytes, target: Any) -> object:
         return converter.structure(value, target)
     except (cattrs.BaseValidationError, _ExpectedError) as error:
         doubts = "; ".join(cattrs.transform_error(error, format_exception=_reason)[:_DOUBTS])
-    except cattrs.StructureHandlerNotFoundError:
+    except (TypeError, ValueError, cattrs.StructureHandlerNotFoundError):
         doubts = "JSON cannot be read as the type asked for"
     raise InvalidResponseError(doubts)
 

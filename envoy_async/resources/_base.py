@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 import attrs
 
 from .._converter import encode, readable, structure, unstructure
-from .._paging import Pages, Position, Record
+from .._paging import LARGEST_PAGE, Pages, Position, Record
 from .._retry import Kind, kind_of, outcome_unknown
 from .._wire import BadInput, Request, Response, Send, build, plain_path
 from ..errors import InvalidRequestError, InvalidResponseError, at
@@ -23,7 +23,6 @@ from ._checks import check
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
-_LARGEST_PAGE = 100  # pagination guide (seen)
 _LARGEST = 2**53
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
@@ -61,14 +60,14 @@ class Resource:
         ids: Mapping[str, object] | None = None,
         query: Mapping[str, object] | None = None,
         page: int = 1,
-        page_size: int = _LARGEST_PAGE,
+        page_size: int = LARGEST_PAGE,
         limit: int | None = None,
         paged: bool = True,
         immutable_order: bool = False,
     ) -> Pages[R]:
         """Build a listing; nothing is sent yet."""
         _check("page", page, 1, _LARGEST)
-        _check("page_size", page_size, 1, _LARGEST_PAGE)
+        _check("page_size", page_size, 1, LARGEST_PAGE)
         if limit is not None:
             _check("limit", limit, 1, _LARGEST)
         size = page_size if limit is None or page > 1 else min(page_size, limit)
@@ -122,6 +121,18 @@ def _request(
     raise error
 
 
+def ready(body: object) -> dict[str, object]:
+    """Turn a body into JSON-ready fields; raises `BadInput` for what cannot be sent, or breaks a field's rule."""
+    fields = unstructure(body)
+    check(fields)
+    return cast("dict[str, object]", fields)
+
+
+def fields(value: object) -> Mapping[str, object]:
+    """Give the fields of a mapping, and none of anything else, which is refused later."""
+    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
+
+
 def _content(body: object, extra: Mapping[str, object] | None) -> bytes | None:
     """Write the body: the fields the SDK knows, and beside them those it does not; the caller's win."""
     if extra is not None and not isinstance(extra, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need not type-check
@@ -129,9 +140,7 @@ def _content(body: object, extra: Mapping[str, object] | None) -> bytes | None:
         raise BadInput(msg, "extra")
     if body is None and extra is None:
         return None
-    known = cast("dict[str, object]", {} if body is None else unstructure(body))
-    whole = known if extra is None else {**known, **cast("dict[str, object]", unstructure(extra))}
-    check(whole)
+    whole = ({} if body is None else ready(body)) | ({} if extra is None else ready(extra))
     return json.dumps(whole, ensure_ascii=False).encode()
 
 

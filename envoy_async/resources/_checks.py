@@ -7,51 +7,31 @@ absent or null passes; whether that may be is for the types to say. `envoy.reque
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
 from types import MappingProxyType
-from typing import TypeAlias, cast
+from typing import cast
 
 from .._wire import BadInput, check_ids
 
-Body: TypeAlias = Mapping[str, object]
-
-_URL = re.compile(r"https?://([\w.~:/?#@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+", re.ASCII)
+_URL = re.compile(
+    r"(?i:https?)://([\w.~!$&'()*+,;=:%-]+@)?(\[[0-9A-Fa-f:.]+\]|[\w.~%-]+)(:[0-9]{1,5})?([/?#]([\w.~:/?#@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)?",
+    re.ASCII,
+)
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 def check(body: object) -> None:
     """Refuse a JSON-ready body that breaks the rule of one of its fields; raises `BadInput` naming the field."""
-    for path, fields in _parts(body):
-        try:
-            check_ids(fields)
-            for name, value in fields.items():
-                if name in _RULES and value is not None:
-                    _RULES[name](name, value)
-        except BadInput as bad:
-            raise BadInput(path + str(bad), path + (bad.param or "")) from None
-
-
-def _parts(body: object) -> Iterator[tuple[str, Body]]:
-    """Give the objects whose fields have rules, each with the path before its fields."""
-    whole = _object("body", body)
-    yield "", whole
-    for key, inner in (("loads", ""), ("carriers", "carrier")):
-        items = whole.get(key)
-        for number, item in enumerate(cast("list[object]", items) if isinstance(items, list) else ()):
-            path = f"{key}[{number}]"
-            part = _object(path, item)
-            if inner:
-                path += "." + inner
-                part = {} if part.get(inner) is None else _object(path, part[inner])
-            yield path + ".", part
-
-
-def _object(name: str, value: object) -> Body:
-    if not isinstance(value, dict):
-        raise BadInput(f"{name} must be an object", name)
-    return cast("Body", value)
+    if not isinstance(body, dict):
+        msg = "the body must be an object: a model, or a mapping of field names to values"
+        raise BadInput(msg)
+    fields = cast("dict[str, object]", body)
+    check_ids(fields)
+    for name, value in fields.items():
+        if name in _RULES and value is not None:
+            _RULES[name](name, value)
 
 
 def _phone(name: str, value: object) -> None:

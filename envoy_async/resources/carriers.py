@@ -6,9 +6,11 @@ from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import cast
 
 from .._paging import Pages
+from .._wire import BadInput
 from ..models import UNSET, AuditNote, Carrier, CarrierBatchItem, CarrierBatchResult, NewCarrier, Unset
-from ._base import Resource, refused
+from ._base import Resource, fields, ready, refused
 from ._batch import in_batches, matched
+from ._checks import check
 
 
 class Carriers(Resource):
@@ -38,7 +40,8 @@ class Carriers(Resource):
             extra: further fields of the request body.
         """
         body = NewCarrier(name=name, mc_number=mc_number, dot_number=dot_number, email=email, phone=phone)
-        return await self._call(Carrier, "POST", "/carriers", body=body, extra=extra, keyed=bool(mc_number))
+        keyed = bool({"mc_number": mc_number, **fields(extra)}["mc_number"])
+        return await self._call(Carrier, "POST", "/carriers", body=body, extra=extra, keyed=keyed)
 
     async def create_batch(
         self,
@@ -46,9 +49,10 @@ class Carriers(Resource):
     ) -> CarrierBatchResult:
         """Create or update any number of carriers, 1,000 in a request; results come in the order given.
 
-        Unsafe when one has no MC number: that request is then never sent again once it may have run. Once one
-        request has gone through, a later one that fails is told in its items' `error`, and nothing is raised.
-        Needs an API key. Source: `POST /carriers/batch` (seen).
+        Each carrier stands alone: one that cannot be sent, or that the server refuses, has `success` false and an
+        `error`. So have all carriers of a request that fails after another went through. Unsafe when a carrier has no
+        MC number: its request is then never sent again once it may have run. Needs an API key.
+        Source: `POST /carriers/batch` (seen).
 
         Args:
             carriers: the carriers; a mapping is sent as it is, with the carrier under `carrier`.
@@ -56,13 +60,19 @@ class Carriers(Resource):
         Raises:
             InvalidResponseError: the answer's counts do not match what was sent.
         """
-        return await in_batches("carriers", carriers, self._create_some, _lost)
+        return await in_batches("carriers", carriers, ready=_ready, send=self._create_some, fail=_failed)
 
-    async def _create_some(self, carriers: Sequence[NewCarrier | Mapping[str, object]]) -> CarrierBatchResult:
-        items = [{"carrier": item} if isinstance(item, NewCarrier) else item for item in carriers]
+    async def _create_some(self, carriers: Sequence[Mapping[str, object]]) -> CarrierBatchResult:
         keyed = all(_field(item, "mc_number") for item in carriers)
-        answer = await self._call(CarrierBatchResult, "POST", "/carriers/batch", body={"carriers": items}, keyed=keyed)
-        return matched(answer, answer.total, list(map(_name, carriers)), [told.identifier for told in answer.results])
+        body = {"carriers": carriers}
+        answer = await self._call(CarrierBatchResult, "POST", "/carriers/batch", body=body, keyed=keyed)
+        return matched(
+            answer,
+            "/carriers/batch",
+            answer.total,
+            list(map(_name, carriers)),
+            [told.identifier for told in answer.results],
+        )
 
     def list(self, *, page: int = 1, page_size: int = 100, limit: int | None = None) -> Pages[Carrier]:
         """List carriers in the server's order, which is not documented. Source: `GET /carriers` (partial).
@@ -87,7 +97,7 @@ class Carriers(Resource):
             carrier_id: the carrier.
             extra: the fields of the request body; `is_active` is refused, see `enable` and `disable`.
         """
-        if "is_active" in extra:
+        if "is_active" in fields(extra):
             raise refused("is_active", "is_active is not changed here: use enable or disable, which keep a reason")
         ids = {"carrier_id": carrier_id}
         return await self._call(Carrier, "PATCH", "/carriers/{carrier_id}", ids=ids, body={}, extra=extra)
@@ -126,29 +136,24 @@ class Carriers(Resource):
         )
 
 
-def _field(item: NewCarrier | Mapping[str, object], name: str) -> object:
+def _ready(item: NewCarrier | Mapping[str, object]) -> dict[str, object]:
+    whole = ready({"carrier": item} if isinstance(item, NewCarrier) else item)
+    try:
+        check(whole.get("carrier"))
+    except BadInput as bad:
+        raise BadInput(f"carrier: {bad}", f"carrier.{bad.param}" if bad.param else "carrier") from None
+    return whole
+
+
+def _field(item: object, name: str) -> object:
     if isinstance(item, NewCarrier):
         return cast("object", getattr(item, name))
-    inner = item.get("carrier")
-    return cast("Mapping[str, object]", inner).get(name) if isinstance(inner, Mapping) else None
+    return fields(fields(item).get("carrier")).get(name)
 
 
-def _name(item: NewCarrier | Mapping[str, object]) -> str:
+def _name(item: object) -> str:
     return str(_field(item, "mc_number") or _field(item, "name") or "")
 
 
-def _lost(
-    carriers: Sequence[NewCarrier | Mapping[str, object]], why: str, before: CarrierBatchResult
-) -> CarrierBatchResult:
-    results = tuple(CarrierBatchItem(identifier=_name(item), success=False, error=why) for item in carriers)
-    count = len(results)
-    return CarrierBatchResult(
-        success=False,
-        total=count,
-        successful=0,
-        failed=count,
-        created=0,
-        updated=0,
-        results=results,
-        processed_at=before.processed_at,
-    )
+def _failed(item: object, why: str) -> CarrierBatchItem:
+    return CarrierBatchItem(identifier=_name(item), success=False, error=why)

@@ -18,7 +18,7 @@ from ..models import (
     NewLoad,
     Unset,
 )
-from ._base import Resource
+from ._base import Resource, fields, ready
 from ._batch import in_batches, matched
 
 
@@ -41,8 +41,9 @@ class Loads(Resource):
     ) -> LoadBatchResult:
         """Create or update any number of loads, 1,000 in a request; results come in the order given.
 
-        Each load stands alone. Once one request has gone through, a later one that fails is told in its loads'
-        `error`, and nothing is raised. Needs an API key. Source: `POST /loads/batch` (seen).
+        Each load stands alone: one that cannot be sent, or that the server refuses, has `success` false and an `error`.
+        So have all loads of a request that fails after another went through. Needs an API key.
+        Source: `POST /loads/batch` (seen).
 
         Args:
             loads: the loads; a mapping is sent as it is.
@@ -50,12 +51,12 @@ class Loads(Resource):
         Raises:
             InvalidResponseError: the answer's counts do not match what was sent.
         """
-        return await in_batches("loads", loads, self._create_some, _lost)
+        return await in_batches("loads", loads, ready=ready, send=self._create_some, fail=_failed)
 
-    async def _create_some(self, loads: Sequence[NewLoad | Mapping[str, object]]) -> LoadBatchResult:
+    async def _create_some(self, loads: Sequence[Mapping[str, object]]) -> LoadBatchResult:
         answer = await self._call(LoadBatchResult, "POST", "/loads/batch", body={"loads": loads})
         told = [result.load_identifier for result in answer.results]
-        return matched(answer, answer.total_loads, list(map(_number, loads)), told)
+        return matched(answer, "/loads/batch", answer.total_loads, list(map(_number, loads)), told)
 
     def list(self, *, page: int = 1, page_size: int = 100, limit: int | None = None) -> Pages[Load]:
         """List loads in the server's order, which is not documented. Source: `GET /loads` (partial).
@@ -105,20 +106,9 @@ class Loads(Resource):
         return self._pages(Escalation, "/loads/{load_id}/escalations", ids={"load_id": load_id}, paged=False)
 
 
-def _number(load: NewLoad | Mapping[str, object]) -> str:
-    return load.load_number if isinstance(load, NewLoad) else str(load.get("load_number", ""))
+def _number(load: object) -> str:
+    return str(load.load_number if isinstance(load, NewLoad) else fields(load).get("load_number", ""))
 
 
-def _lost(loads: Sequence[NewLoad | Mapping[str, object]], why: str, before: LoadBatchResult) -> LoadBatchResult:
-    results = tuple(LoadBatchItem(load_identifier=_number(load), success=False, error=why) for load in loads)
-    count = len(results)
-    return LoadBatchResult(
-        success=False,
-        total_loads=count,
-        successful=0,
-        failed=count,
-        created=0,
-        updated=0,
-        results=results,
-        processed_at=before.processed_at,
-    )
+def _failed(load: object, why: str) -> LoadBatchItem:
+    return LoadBatchItem(load_identifier=_number(load), success=False, error=why)

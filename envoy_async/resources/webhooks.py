@@ -22,7 +22,7 @@ from ..models import (
 from ._base import Resource, refused
 
 _ONE = "/webhooks/endpoints/{endpoint_id}"
-_SETTABLE = (WebhookEndpointStatus.ACTIVE, WebhookEndpointStatus.PAUSED)
+_SETTABLE = (WebhookEndpointStatus.ACTIVE, WebhookEndpointStatus.PAUSED, None, UNSET)
 
 
 class WebhookEndpoints(Resource):
@@ -81,7 +81,7 @@ class WebhookEndpoints(Resource):
             headers: extra headers.
             status: `ACTIVE` or `PAUSED`; `DISABLED` is set by the vendor alone.
         """
-        if status and status not in _SETTABLE:
+        if status not in _SETTABLE:
             raise refused("status", "status can be set to ACTIVE or PAUSED only")
         body = WebhookEndpointUpdate(
             url=url, event_types=event_types, description=description, headers=headers, status=status

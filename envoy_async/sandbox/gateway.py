@@ -148,7 +148,8 @@ class Gateway:
             inquiry = Inquiry(ids=route.ids, query=request.query, body=body, origin=origin, accounts=self.accounts)
             return json_reply(self._run(operation, organization_id, inquiry, request.path), headers)
         except ApiError as error:
-            return error_reply(error, headers)
+            allow = {"Allow": ", ".join(route.allowed)} if route.allowed else {}
+            return error_reply(error, {**headers, **allow})
 
     def _run(self, operation: Operation, organization_id: str, inquiry: Inquiry, path: str) -> object:
         """Run an operation on what is so by now; a listing of calls drifts right before it is cut."""

@@ -51,12 +51,18 @@ class Route:
     template: str
     ids: Mapping[str, str]
     operation: Operation | None
-    allowed: tuple[str, ...] = ()
+    others: tuple[Operation, ...] = ()
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The methods there are when this one is not among them."""
+        return tuple(operation.method for operation in self.others)
 
     @property
     def is_open(self) -> bool:
         """Whether no credential is looked at."""
-        return self.operation is not None and self.operation.credential == "none"
+        here = self.others if self.operation is None else (self.operation,)
+        return bool(here) and all(operation.credential == "none" for operation in here)
 
     @property
     def refusal(self) -> ApiError:
@@ -83,7 +89,7 @@ class Routes:
         for match, operation in here:
             if operation.method == method:
                 return Route(template=template, ids=match.groupdict(), operation=operation)
-        return Route(template=template, ids={}, operation=None, allowed=tuple(row.method for _, row in here))
+        return Route(template=template, ids={}, operation=None, others=tuple(row for _, row in here))
 
 
 def _pattern(path: str) -> re.Pattern[str]:

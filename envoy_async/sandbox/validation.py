@@ -212,9 +212,8 @@ def _name_of(param: str) -> str:
 
 
 def _check_number(key: str, value: object, limits: Limits) -> None:
-    """Refuse what is no number, or too small or too large a one."""
-    accepted = int if limits.kind is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, accepted):
+    """Refuse what is no number, or too small or too large a one; 5.0 is a whole number, as in JSON Schema."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or (limits.kind is int and value != int(value)):
         raise invalid(key, "must be an integer" if limits.kind is int else "must be a number")
     if limits.least is not None and value < limits.least:
         raise invalid(key, f"must be at least {limits.least:g}")
