@@ -16,17 +16,13 @@ from io import BytesIO
 from random import Random
 
 import aiohttp
-import attrs
 import tenacity
 from yarl import URL
 
-from .._credentials import ANONYMOUS, Credentials, objection
+from .._credentials import ANONYMOUS, Credentials
 from .._gate import Gate
 from .._retry import (
     Failure,
-    Kind,
-    RetryPolicy,
-    Timeouts,
     Verdict,
     again,
     backoff,
@@ -36,10 +32,9 @@ from .._retry import (
     outcome_unknown,
     verdict,
 )
-from .._wire import Attempt, Request, Response
+from .._wire import Request, Response
 from ..errors import (
     ClientClosedError,
-    ConfigurationError,
     DeadlineExceededError,
     EnvoyError,
     PoolTimeoutError,
@@ -48,6 +43,7 @@ from ..errors import (
 )
 from ._access import Access
 from ._body import Body
+from ._call import Call, Settings
 from ._failures import SendOnce, judge, translate
 from ._pool import Lane, Pool
 
@@ -56,72 +52,11 @@ __all__ = ["Access", "Pool", "Settings", "Transport"]
 _LARGE = 1024 * 1024  # bytes
 _CANCELLED = EnvoyError("the attempt was cancelled")  # stands in the ledger, never raised
 _EXACT = 3600.0  # seconds up to which aiohttp does not round a time limit up
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
-
-
-@attrs.frozen
-class Settings:
-    """What one view of the client sends with: where to, for whom, how patiently."""
-
-    base_url: str
-    organization_id: str | None
-    retry: RetryPolicy
-    timeouts: Timeouts
-    user_agent: str
-
-    def headers(self, credential: Credentials | None, *, body: bool) -> dict[str, str]:
-        """Make the headers of one attempt; made per attempt, so that no frame of ours keeps the secret."""
-        headers = {**_HEADERS, "User-Agent": self.user_agent}
-        if credential is not None:
-            headers.update([credential.header()])
-            if self.organization_id is not None:
-                headers["X-Organization-ID"] = self.organization_id
-        if body:
-            headers["Content-Type"] = "application/json"
-        return headers
 
 
 def _streamed(body: bytes | None) -> bytes | BytesIO | None:
     """Give aiohttp a large body as a stream; it warns about large bytes, and writes them in one go."""
     return body if body is None or len(body) < _LARGE else BytesIO(body)
-
-
-@attrs.define
-class _Call:
-    """One call in progress: its clock, its failures, its ledger."""
-
-    request: Request
-    kind: Kind
-    began: float
-    deadline: float
-    asked: float
-    credential: Credentials | None = None
-    renewed: bool = False
-    final: bool = False
-    sent: float = 0.0
-    failures: int = 0
-    refusals: int = 0
-    wait: float = 0.0
-    closed: bool = False
-    last_error: EnvoyError | None = None
-    ledger: tuple[Attempt, ...] = ()
-
-    @property
-    def secret(self) -> str:
-        """What the server was told and must not come back in an error."""
-        return self.request.secret if self.credential is None else self.credential.value
-
-    def check(self) -> None:
-        """Refuse a credential the operation does not take, before anything is sent."""
-        why = objection(self.request.operation, self.credential)
-        if why is not None:
-            raise ConfigurationError(why)
-
-    def note(self, now: float, status: int | None, cause: str | None = None) -> None:
-        """Close the row of the attempt that just ended."""
-        row = Attempt(self.sent - self.began, self.sent - self.asked, status, cause)
-        self.ledger = (*self.ledger, row)
-        self.asked = now
 
 
 class Transport:
@@ -151,26 +86,17 @@ class Transport:
     async def send(self, request: Request) -> Response:
         """Send a request until it succeeds or the policy gives up; raises public errors only."""
         now = self._clock()
-        call = _Call(request, kind_of(request), now, now + self.settings.timeouts.deadline, now)
+        call = Call(request, kind_of(request), now, now + self.settings.timeouts.deadline, now)
         try:
             return await self._attempt(call)
         except EnvoyError as error:
             failure = error
         return await self._retry(call, failure)
 
-    async def _attempt(self, call: _Call) -> Response:
+    async def _attempt(self, call: Call) -> Response:
         """Run one attempt; whatever happens, the permit goes back and the ledger gets its row."""
         lane = self.pool.lane() or await self.pool.open(self._clock)
-        if call.request.operation != ANONYMOUS:
-            call.credential = self.access.current or await self._fetch(call, lane)
-            call.check()
-        gate = lane.gate(call.request)
-        if not gate.enter():
-            await self._queue(call, gate)
-        call.sent = self._clock()
-        if call.sent >= call.deadline:
-            gate.give_back()
-            raise self._too_late(call, None)
+        gate = await self._admit(call, lane)
         limit = lane.begin(min(self.settings.timeouts.attempt, call.deadline - call.sent))
         answer: aiohttp.ClientResponse | None = None
         outcome: Response | EnvoyError = _CANCELLED
@@ -192,7 +118,7 @@ class Transport:
             raise outcome
         return Response(outcome.status, outcome.headers, outcome.body, call.ledger)
 
-    def _request(self, lane: Lane, call: _Call) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    def _request(self, lane: Lane, call: Call) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         return lane.session(call.kind).request(
             call.request.method,
             URL(self.settings.base_url + call.request.target, encoded=True),
@@ -206,7 +132,21 @@ class Transport:
             middlewares=(SendOnce(),),
         )
 
-    async def _fetch(self, call: _Call, lane: Lane) -> Credentials:
+    async def _admit(self, call: Call, lane: Lane) -> Gate:
+        """Find the credential and take a permit; raises when there is none before the deadline."""
+        if call.request.operation != ANONYMOUS:
+            call.credential = self.access.current or await self._fetch(call, lane)
+            call.check()
+        gate = lane.gate(call.request)
+        if not gate.enter():
+            await self._queue(call, gate)
+        call.sent = self._clock()
+        if call.sent >= call.deadline:
+            gate.give_back()
+            raise self._too_late(call, None)
+        return gate
+
+    async def _fetch(self, call: Call, lane: Lane) -> Credentials:
         """Wait for a credential, at most until the deadline."""
         try:
             async with asyncio.timeout(call.deadline - self._clock()):
@@ -218,7 +158,7 @@ class Transport:
             failure = error if lane.open else ClientClosedError("the client was closed")
         raise failure
 
-    async def _queue(self, call: _Call, gate: Gate) -> None:
+    async def _queue(self, call: Call, gate: Gate) -> None:
         """Wait in line for a permit; only a patient call's deadline waits with it."""
         patient, began = call.request.patient, self._clock()
         try:
@@ -231,7 +171,7 @@ class Transport:
             return
         raise late
 
-    def _settle(self, call: _Call, lane: Lane, outcome: Response | EnvoyError) -> None:
+    def _settle(self, call: Call, lane: Lane, outcome: Response | EnvoyError) -> None:
         """Write the attempt into the ledger; a 429 makes everybody wait, before the next in line may go."""
         if isinstance(outcome, Response):
             call.note(self._clock(), outcome.status)
@@ -246,7 +186,7 @@ class Transport:
         if refused:
             lane.gate(call.request).pause(call.wait)
 
-    async def _retry(self, call: _Call, failure: EnvoyError) -> Response:
+    async def _retry(self, call: Call, failure: EnvoyError) -> Response:
         """Let tenacity go on from the first failure; the policy decides, the gate waits for quota."""
         first = [failure]
 
@@ -270,7 +210,7 @@ class Transport:
             last = at(self._final(call, last), call.request, call.ledger)
         raise last.with_traceback(None)
 
-    def _again(self, call: _Call, error: EnvoyError) -> bool:
+    def _again(self, call: Call, error: EnvoyError) -> bool:
         if call.final:
             return False
         if call.credential and self.access.renewable and not call.renewed and is_stranger(call.kind, error):
@@ -281,7 +221,7 @@ class Transport:
         failure = Failure(call.kind, error, call.failures, call.wait, left, call.request.patient)
         return not call.closed and again(self.settings.retry, failure)
 
-    def _final(self, call: _Call, error: EnvoyError) -> EnvoyError:
+    def _final(self, call: Call, error: EnvoyError) -> EnvoyError:
         """Choose what the caller sees: the last error, that time ran out, or that the outcome is unknown."""
         if call.final:
             return error
@@ -294,7 +234,7 @@ class Transport:
         out_of_time = found is Verdict.RETRY and late
         return self._too_late(call, error) if out_of_time and not is_quota_refusal(error) else error
 
-    def _too_late(self, call: _Call, last_error: EnvoyError | None) -> DeadlineExceededError:
+    def _too_late(self, call: Call, last_error: EnvoyError | None) -> DeadlineExceededError:
         last_error = last_error or call.last_error
         why = "" if last_error is None else f"; last: {last_error.message}"
         late = DeadlineExceededError(f"not done within {self.settings.timeouts.deadline:g} s{why}")

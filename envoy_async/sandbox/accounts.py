@@ -58,7 +58,7 @@ class Accounts:
         """Let `access` in; every later credential comes from `rng`, and tokens live `token_lifetime` seconds."""
         if token_lifetime <= 0:
             raise ValueError(f"token_lifetime must be positive, got {token_lifetime}")
-        self._access = access
+        self.access = access
         self._organizations = organizations
         self._rng = rng
         self._token_lifetime = token_lifetime
@@ -86,9 +86,9 @@ class Accounts:
 
     def log_in(self, email: str, password: str) -> str | None:
         """Issue a new token for the right e-mail address and password; None for wrong ones."""
-        if (email, password) != (self._access.email, self._access.password):
+        if (email, password) != (self.access.email, self.access.password):
             return None
-        token = make_token(self._rng, {"sub": self._access.user_ids[0], "jti": Ids(self._rng)("")})
+        token = make_token(self._rng, {"sub": self.access.user_ids[0], "jti": Ids(self._rng)("")})
         self._tokens[token] = self._clock() + self._token_lifetime
         return token
 

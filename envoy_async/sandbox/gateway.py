@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from .accounts import Accounts, Caller
-    from .credentials import Access
     from .drift import Drift
     from .faults import Fault
     from .organizations import Organizations
@@ -66,7 +65,6 @@ class Received:
 class Gateway:
     """Answers requests; knows HTTP but no sockets."""
 
-    identity: Access
     organizations: Organizations
     accounts: Accounts
     ledger: Ledger

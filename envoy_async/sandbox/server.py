@@ -42,6 +42,9 @@ class Sandbox:
 
     """
 
+    _runner: web.AppRunner | None = None
+    _serving: set[asyncio.Task[object]]
+
     def __init__(
         self,
         *,
@@ -62,20 +65,17 @@ class Sandbox:
         """Make the data of `seed`; `quota` per `window` seconds, tokens live `token_lifetime` seconds of `clock`."""
         rng, own = Random(seed), Random(f"{seed}/accounts")  # noqa: S311 - repeatable on purpose
         access, sizes = make_access(rng, own), Sizes(calls=calls, loads=loads)
-        all_organizations = Organizations(access, rng, seed=seed, count=organizations, sizes=sizes, clock=clock)
+        everyone = Organizations(access, rng, seed=seed, count=organizations, sizes=sizes, clock=clock)
+        accounts = Accounts(access, everyone, own, token_lifetime=token_lifetime, clock=clock)
         self._gateway = Gateway(
-            identity=access,
-            organizations=all_organizations,
-            accounts=Accounts(access, all_organizations, own, token_lifetime=token_lifetime, clock=clock),
+            organizations=everyone,
+            accounts=accounts,
             ledger=Ledger(quota, window, algorithm),
             clock=clock,
             faults=list(faults),
             drift=drift,
         )
-        self._host = host
-        self._port = port
-        self._runner: web.AppRunner | None = None
-        self._serving: set[asyncio.Task[object]] = set()
+        self._address = (host, port)
 
     @property
     def base_url(self) -> str:
@@ -88,27 +88,27 @@ class Sandbox:
     @property
     def api_key(self) -> str:
         """A key that is let in, as ``X-API-Key``, to the first organization."""
-        return self._gateway.identity.api_key
+        return self._gateway.accounts.access.api_key
 
     @property
     def bearer_token(self) -> str:
         """A token that is let in, as ``Authorization: Bearer``, until `expire_tokens`; time alone does not end it."""
-        return self._gateway.identity.bearer_token
+        return self._gateway.accounts.access.bearer_token
 
     @property
     def email(self) -> str:
         """The e-mail address of the user, for ``POST /auth/login``."""
-        return self._gateway.identity.email
+        return self._gateway.accounts.access.email
 
     @property
     def password(self) -> str:
         """The password that belongs to `email`."""
-        return self._gateway.identity.password
+        return self._gateway.accounts.access.password
 
     @property
     def organization_id(self) -> str:
         """The organization the API key belongs to, and the one a token means when none is named."""
-        return self._gateway.identity.organization_id
+        return self._gateway.accounts.access.organization_id
 
     @property
     def organization_ids(self) -> tuple[str, ...]:
@@ -162,11 +162,11 @@ class Sandbox:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_GRACE)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            await web.TCPSite(runner, *self._address).start()
         except OSError:
             await runner.cleanup()
             raise
-        self._runner = runner
+        self._runner, self._serving = runner, set()
 
     async def close(self) -> None:
         """Close the port and every connection; does nothing when there is none."""

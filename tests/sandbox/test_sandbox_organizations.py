@@ -127,7 +127,7 @@ def test_the_user_is_known_in_every_organization() -> None:
     """Beside the one whose token it is, each organization has people of its own."""
     sandbox = Sandbox(calls=1, loads=1, organizations=3)
     people = [identity.user_ids for identity in sandbox._gateway.organizations._identities.values()]
-    assert {users[0] for users in people} == {sandbox._gateway.identity.user_ids[0]}
+    assert {users[0] for users in people} == {sandbox._gateway.accounts.access.user_ids[0]}
     assert len({user for users in people for user in users}) == 1 + 3 * 5
 
 

@@ -48,7 +48,7 @@ def test_credentials_look_like_the_real_ones(seeded: Sandbox) -> None:
     """A live key, and a token of three parts whose header says JWT; neither is in a repr."""
     assert re.fullmatch(r"envai_live_[0-9a-f]{32}", seeded.api_key)
     assert re.fullmatch(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", seeded.bearer_token)
-    shown = repr(seeded._gateway.identity)
+    shown = repr(seeded._gateway.accounts.access)
     assert seeded.api_key not in shown
     assert seeded.bearer_token not in shown
 

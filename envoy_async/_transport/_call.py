@@ -1,0 +1,75 @@
+"""One call in progress, and the settings it is sent with.
+
+The rule: values and bookkeeping; what happens next is decided in `_retry`, and done in the transport.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from .._credentials import Credentials, objection
+from .._retry import Kind, RetryPolicy, Timeouts
+from .._wire import Attempt, Request
+from ..errors import ConfigurationError, EnvoyError
+
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+
+
+@attrs.frozen
+class Settings:
+    """What one view of the client sends with: where to, for whom, how patiently."""
+
+    base_url: str
+    organization_id: str | None
+    retry: RetryPolicy
+    timeouts: Timeouts
+    user_agent: str
+
+    def headers(self, credential: Credentials | None, *, body: bool) -> dict[str, str]:
+        """Make the headers of one attempt; made per attempt, so that no frame of ours keeps the secret."""
+        headers = {**_HEADERS, "User-Agent": self.user_agent}
+        if credential is not None:
+            headers.update([credential.header()])
+            if self.organization_id is not None:
+                headers["X-Organization-ID"] = self.organization_id
+        if body:
+            headers["Content-Type"] = "application/json"
+        return headers
+
+
+@attrs.define
+class Call:
+    """One call in progress: its clock, its failures, its ledger."""
+
+    request: Request
+    kind: Kind
+    began: float
+    deadline: float
+    asked: float
+    credential: Credentials | None = None
+    renewed: bool = False
+    final: bool = False
+    sent: float = 0.0
+    failures: int = 0
+    refusals: int = 0
+    wait: float = 0.0
+    closed: bool = False
+    last_error: EnvoyError | None = None
+    ledger: tuple[Attempt, ...] = ()
+
+    @property
+    def secret(self) -> str:
+        """What the server was told and must not come back in an error."""
+        return self.request.secret if self.credential is None else self.credential.value
+
+    def check(self) -> None:
+        """Refuse a credential the operation does not take, before anything is sent."""
+        why = objection(self.request.operation, self.credential)
+        if why is not None:
+            raise ConfigurationError(why)
+
+    def note(self, now: float, status: int | None, cause: str | None = None) -> None:
+        """Close the row of the attempt that just ended."""
+        row = Attempt(self.sent - self.began, self.sent - self.asked, status, cause)
+        self.ledger = (*self.ledger, row)
+        self.asked = now
