@@ -123,7 +123,7 @@ def _request(
 
 def ready(body: object) -> dict[str, object]:
     """Turn a body into JSON-ready fields; raises `BadInput` for what cannot be sent, or breaks a field's rule."""
-    fields = unstructure(body)
+    fields = unstructure(body) if isinstance(body, Mapping) or attrs.has(type(body)) else None  # which is refused
     check(fields)
     return cast("dict[str, object]", fields)
 

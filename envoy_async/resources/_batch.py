@@ -85,7 +85,7 @@ def _sorted_out(
         try:
             good.append(ready(item))
         except BadInput as bad:
-            at = f"{name}[{before + place}]" + (f".{bad.param}" if bad.param else "")
+            at = f"{name}[{before + place}]" + (f".{bad.param}" if bad.param not in {None, "$"} else "")
             held[place] = refused(at, f"{name}[{before + place}]: {bad}")
     return good, held
 

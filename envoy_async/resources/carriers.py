@@ -146,13 +146,13 @@ def _ready(item: NewCarrier | Mapping[str, object]) -> dict[str, object]:
 
 
 def _field(item: object, name: str) -> object:
-    if isinstance(item, NewCarrier):
-        return cast("object", getattr(item, name))
-    return fields(fields(item).get("carrier")).get(name)
+    carrier = item if isinstance(item, NewCarrier) else fields(item).get("carrier")
+    return cast("object", getattr(carrier, name)) if isinstance(carrier, NewCarrier) else fields(carrier).get(name)
 
 
 def _name(item: object) -> str:
-    return str(_field(item, "mc_number") or _field(item, "name") or "")
+    names = (_field(item, "mc_number"), _field(item, "name"))
+    return next((name for name in names if isinstance(name, str) and name), "")
 
 
 def _failed(item: object, why: str) -> CarrierBatchItem:

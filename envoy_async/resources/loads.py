@@ -107,7 +107,8 @@ class Loads(Resource):
 
 
 def _number(load: object) -> str:
-    return str(load.load_number if isinstance(load, NewLoad) else fields(load).get("load_number", ""))
+    number: object = load.load_number if isinstance(load, NewLoad) else fields(load).get("load_number")
+    return number if isinstance(number, str) else ""
 
 
 def _failed(load: object, why: str) -> LoadBatchItem:

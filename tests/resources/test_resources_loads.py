@@ -31,7 +31,7 @@ from envoy_async.models import (
     NewLoad,
     Stop,
 )
-from envoy_async.sandbox import Sandbox
+from envoy_async.sandbox import Fault, Sandbox
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 NOBODY = "load_00000000-0000-4000-8000-000000000000"
@@ -42,6 +42,13 @@ STOPS: list[Stop | Mapping[str, object]] = [
     {"location": {"city": "Atlanta", "state": "GA"}, "type": "DROPOFF"},
 ]
 NEW = NewLoad(load_number="LD-NEW-1", equipment_type=EquipmentType.VAN, stops=STOPS)
+NOWHERE: list[Stop | Mapping[str, object]] = [{}, {}]  # which the server alone refuses
+NO_OBJECT = "the body must be an object: a model, or a mapping of field names to values"
+
+
+def numbers_sent(body: Any) -> list[object]:
+    """Give the numbers of the loads in a batch, as they arrived."""
+    return [load["load_number"] for load in body["loads"]]
 
 
 def assert_shows(found: Any, kept: Any) -> None:
@@ -235,43 +242,64 @@ async def test_update_changes_one_field(envoy: EnvoyClient, sandbox: Sandbox) ->
 
 
 async def test_a_batch_fails_in_parts(envoy: EnvoyClient, sandbox: Sandbox) -> None:
-    """One result per load in the order sent; a bad load does not harm the others; it runs once."""
+    """One result per load in the order given, whoever refused it; a bad load harms no other; it runs once."""
     known = next(iter(sandbox.store.loads.values()))
     loads = [
         NEW,
         attrs.evolve(NEW, load_number="LD-BAD", weight=-1),
         attrs.evolve(NEW, load_number=str(known["load_number"])),
+        attrs.evolve(NEW, load_number="LD-WORSE", stops=NOWHERE),
         NEW,
     ]
     result = await envoy.loads.create_batch(loads)
-    assert (result.success, result.total_loads, result.successful, result.failed) == (True, 4, 3, 1)
+    assert (result.success, result.total_loads, result.successful, result.failed) == (True, 5, 3, 2)
     assert (result.created, result.updated) == (1, 2)
     assert [item.load_identifier for item in result.results] == [load.load_number for load in loads]
-    assert [item.operation for item in result.results] == ["created", None, "updated", "updated"]
-    bad = result.results[1]
-    assert (bad.success, bad.load_id) == (False, None)
-    assert "weight" in (bad.error or "")
+    assert [item.operation for item in result.results] == ["created", None, "updated", None, "updated"]
+    held, refused = result.results[1], result.results[3]
+    assert (held.success, held.load_id, refused.success, refused.load_id) == (False, None, False, None)
+    assert held.error == "InvalidRequestError: loads[1]: weight must be a number, at least 0"
+    assert refused.error == "stops[0].location: field required"
     assert result.results[2].load_id == known["id"]
-    assert [ran.operation for ran in sandbox.executions] == ["loads.create_batch"]
+    (ran,) = sandbox.executions
+    assert (ran.operation, numbers_sent(ran.body)) == (
+        "loads.create_batch",
+        [loads[i].load_number for i in (0, 2, 3, 4)],
+    )
 
 
-async def test_a_batch_may_be_lost_as_a_whole(envoy: EnvoyClient) -> None:
+async def test_a_batch_may_be_refused_as_a_whole_by_the_server(envoy: EnvoyClient, sandbox: Sandbox) -> None:
     """When no load went through, that is an answer and not an exception."""
-    result = await envoy.loads.create_batch(attrs.evolve(NEW, weight=-1) for _ in range(2))
-    assert (result.success, result.failed, [item.success for item in result.results]) == (False, 2, [False, False])
+    bad = {"load_number": "LD-WORSE", "equipment_type": "VAN", "stops": NOWHERE}
+    result = await envoy.loads.create_batch(dict(bad) for _ in range(2))
+    assert (result.success, result.total_loads, result.successful, result.failed) == (False, 2, 0, 2)
+    assert [(item.success, item.error) for item in result.results] == [(False, "stops[0].location: field required")] * 2
+    assert (len(sandbox.requests), len(sandbox.store.loads)) == (1, 60)
 
 
-async def test_a_batch_of_a_thousand_goes_out_in_one(envoy: EnvoyClient, sandbox: Sandbox) -> None:
-    """The documented bound is included; any iterable will do."""
-    result = await envoy.loads.create_batch(attrs.evolve(NEW, load_number=f"LD-{i}") for i in range(1_000))
-    assert (result.created, len(result.results), len(sandbox.requests)) == (1_000, 1_000, 1)
+async def test_a_batch_of_which_nothing_can_be_sent_is_refused_here(envoy: EnvoyClient, sandbox: Sandbox) -> None:
+    """Nothing is lost with an exception then: it names the first load and its field, and nothing is sent."""
+    bad = [attrs.evolve(NEW, weight=-1), attrs.evolve(NEW, distance=math.nan)]
+    with pytest.raises(InvalidRequestError, match=r"^loads\[0\]: weight must be a number, at least 0$") as caught:
+        await envoy.loads.create_batch(bad)
+    assert caught.value.param == "loads[0].weight"
+    assert sandbox.requests == []
 
 
-@pytest.mark.parametrize("count", [0, 1_001])
-async def test_a_batch_of_the_wrong_size_is_refused_here(envoy: EnvoyClient, sandbox: Sandbox, count: int) -> None:
-    """An empty batch means a mistake, one too large would be refused whole; nothing is sent."""
-    with pytest.raises(InvalidRequestError, match=f"not {count}$") as caught:
-        await envoy.loads.create_batch([NEW] * count)
+@pytest.mark.parametrize(("count", "requests"), [(1_000, 1), (1_001, 2)])
+async def test_a_batch_goes_out_in_thousands(envoy: EnvoyClient, sandbox: Sandbox, count: int, requests: int) -> None:
+    """The documented bound is included, and no bound of the method; any iterable will do."""
+    result = await envoy.loads.create_batch(attrs.evolve(NEW, load_number=f"LD-{i}") for i in range(count))
+    assert (result.created, result.total_loads, len(sandbox.requests)) == (count, count, requests)
+    assert [item.load_identifier for item in result.results] == [f"LD-{i}" for i in range(count)]
+    sizes = [len(numbers_sent(ran.body)) for ran in sandbox.executions]
+    assert (max(sizes), sum(sizes)) == (1_000, count)
+
+
+async def test_an_empty_batch_is_refused_here(envoy: EnvoyClient, sandbox: Sandbox) -> None:
+    """It means a mistake; nothing is sent."""
+    with pytest.raises(InvalidRequestError, match=r"^loads is empty: there is nothing to send$") as caught:
+        await envoy.loads.create_batch([])
     assert caught.value.param == "loads"
     assert sandbox.requests == []
 
@@ -299,12 +327,75 @@ async def test_a_bad_load_is_refused_here(
     assert sandbox.requests == []
 
 
-async def test_a_bad_load_of_a_batch_is_named_by_its_index(envoy: EnvoyClient, sandbox: Sandbox) -> None:
-    """The path leads to the one load at fault."""
-    with pytest.raises(InvalidRequestError) as caught:
-        await envoy.loads.create_batch([NEW, attrs.evolve(NEW, distance=math.inf)])
-    assert caught.value.param == "loads[1].distance"
+WRONG: Any = 10**5_000
+HELD_BACK: dict[str, tuple[Any, str]] = {
+    "inf": (attrs.evolve(NEW, distance=math.inf), "$.distance cannot be sent as JSON: float"),
+    "nan": (attrs.evolve(NEW, weight=math.nan), "$.weight cannot be sent as JSON: float"),
+    "naive": (attrs.evolve(NEW, stops=[{"at": NAIVE}, *STOPS]), "stops[0].at is a naive datetime; give it a time zone"),
+    "length": (attrs.evolve(NEW, tms_load_id="T1"), "tms_load_id must be text of exactly 18 characters"),
+    "endless": (attrs.evolve(NEW, load_number=WRONG), "$.load_number cannot be sent as JSON: int"),
+    "stops": ({"load_number": "LD-1", "stops": STOPS[:1]}, "stops must be a list of at least 2"),
+    "id": ({"load_id": f"call_{UUID}"}, "load_id has the wrong shape: expected load_<uuid> or <uuid>"),
+    "key": ({5: "a"}, "$ has a key that is not a string"),
+    **{
+        ascii(item): (item, NO_OBJECT)
+        for item in (None, 5, math.nan, "LD-1", True, [], [{}], [math.nan], NAIVE, len, NewLoad)
+    },
+}
+
+
+@pytest.mark.parametrize("label", HELD_BACK)
+async def test_a_bad_load_of_a_batch_is_held_back_and_named_by_its_index(
+    envoy: EnvoyClient, sandbox: Sandbox, label: str
+) -> None:
+    """Its neighbours are sent; its result stands at its place, and its error leads to it; so in a later request."""
+    load, why = HELD_BACK[label]
+    loads = [NEW, load, *[NEW] * 1_000, load]
+    result = await envoy.loads.create_batch(loads)
+    assert (result.success, result.total_loads, result.successful, result.failed) == (True, 1_003, 1_001, 2)
+    assert {place: item.error for place, item in enumerate(result.results) if not item.success} == {
+        1: f"InvalidRequestError: loads[1]: {why}",
+        1_002: f"InvalidRequestError: loads[1002]: {why}",
+    }
+    assert [len(numbers_sent(ran.body)) for ran in sandbox.executions] == [999, 2]
+
+
+async def test_bad_loads_behind_the_first_thousand_lose_nothing(envoy: EnvoyClient, sandbox: Sandbox) -> None:
+    """Alone in their request, which is not made: the results before them are there, and theirs say what is wrong."""
+    bad = [load for load, _ in HELD_BACK.values()]
+    result = await envoy.loads.create_batch([*[NEW] * 1_000, *bad])
+    assert (result.successful, result.failed, len(sandbox.requests)) == (1_000, len(bad), 1)
+    assert [item.error for item in result.results[1_000:]] == [
+        f"InvalidRequestError: loads[{place}]: {why}" for place, (_, why) in enumerate(HELD_BACK.values(), 1_000)
+    ]
+
+
+@pytest.mark.parametrize(
+    "label", [label for label, (_, why) in HELD_BACK.items() if why == NO_OBJECT or label == "key"]
+)
+async def test_what_is_wrong_with_a_load_as_a_whole_names_its_place(
+    envoy: EnvoyClient, sandbox: Sandbox, label: str
+) -> None:
+    """There is no field to name; nothing is sent."""
+    with pytest.raises(InvalidRequestError, match=r"^loads\[0\]: ") as caught:
+        await envoy.loads.create_batch([HELD_BACK[label][0]])
+    assert caught.value.param == "loads[0]"
     assert sandbox.requests == []
+
+
+async def test_a_load_that_was_not_answered_goes_by_its_number(envoy: EnvoyClient, sandbox: Sandbox) -> None:
+    """Model or mapping: so the caller can tell which to send again; one without a text for a number has no name."""
+    last: list[NewLoad | Mapping[str, object]] = [
+        attrs.evolve(NEW, load_number="LD-1"),
+        {"load_number": "LD-2", "stops": STOPS},
+        {"load_number": 5},
+        {"load_number": None},
+        {},
+    ]
+    sandbox.fail(Fault(method="POST", path="/loads/batch", nth=2, status=403))
+    result = await envoy.loads.create_batch([*[NEW] * 1_000, *last])
+    assert [item.load_identifier for item in result.results[1_000:]] == ["LD-1", "LD-2", "", "", ""]
+    assert {(item.error or "")[:21] for item in result.results[1_000:]} == {"PermissionDeniedError"}
 
 
 async def test_unset_in_extra_is_left_out(envoy: EnvoyClient, sandbox: Sandbox) -> None:
