@@ -130,6 +130,7 @@ async def test_a_path_stays_below_the_base_url(envoy: EnvoyClient, sandbox: Sand
         ({"method": "get"}, "method"),
         ({"method": "TRACE"}, "method"),
         ({"into": 5}, "into"),
+        ({"into": set[str]}, "into"),
         ({"query": {"at": math.nan}}, "at"),
         ({"body": {"rate": math.inf}}, "rate"),
         ({"body": object()}, "$"),

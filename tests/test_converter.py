@@ -135,6 +135,16 @@ def test_a_type_that_json_does_not_know_is_an_error_of_the_answer() -> None:
         structure(b'"canary-7f3a"', complex)
 
 
+@pytest.mark.parametrize("type_", [set, set[str], frozenset, bytes, bytearray], ids=str)
+@pytest.mark.parametrize("body", [b"null", b"-5", b"1.5", b'[["canary-7f3a"]]', b'[{"canary-7f3a": 1}]'], ids=repr)
+def test_a_type_that_python_alone_knows_is_an_error_of_the_answer(type_: Any, body: bytes) -> None:
+    """What cannot be made of an answer never ends in an error of Python's own, and nothing of it is shown."""
+    for form in (b"", BOM):
+        with pytest.raises(InvalidResponseError) as caught:
+            structure(form + body, type_)
+        assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
 @pytest.mark.parametrize("type_", TYPES, ids=str)
 @pytest.mark.parametrize(
     ("body", "message"),
@@ -272,6 +282,22 @@ def test_a_bare_array_is_one_last_page(space: bytes, count: int) -> None:
     page = structure(space + body_of([CALL] * count), Page[Call])
     assert len(page.items) == page.total_count == page.size == count
     assert (page.number, page.total_pages, page.has_next) == (1, 1, False)
+
+
+@pytest.mark.parametrize("form", [b"", BOM], ids=["plain", "marked"])
+def test_a_page_of_no_model_holds_whatever_is_there(form: bytes) -> None:
+    """`Page` alone reads items of any JSON as they came, in an envelope and in a bare array."""
+    items: list[Any] = [1, "a", None, {"id": [True]}, []]
+    told = {"page": 1, "page_size": 5, "total_count": 5, "total_pages": 1}
+    kinds: list[Any] = [Page, Page[object]]
+    for type_ in kinds:
+        whole: Page[object] = structure(form + body_of({"data": items, "pagination": told}), type_)
+        bare: Page[object] = structure(form + body_of(items), type_)
+        assert list(whole.items) == list(bare.items) == items
+        assert (whole.total_count, bare.total_count, whole.has_next, bare.has_next) == (5, 5, False, False)
+        for body in (b"5", b"null", b'"text"'):
+            with pytest.raises(InvalidResponseError, match=r"^expected object @ \$$"):
+                structure(form + body, type_)
 
 
 def test_a_wrong_record_in_a_bare_array_is_named() -> None:

@@ -316,6 +316,27 @@ async def test_a_clamped_page_size_is_taken_up() -> None:
     assert await ids(pages_of(listing, size=10)) == rows(95)
 
 
+@pytest.mark.parametrize("claimed", [101, 500, 10**9])
+@pytest.mark.parametrize("given", [100, 250], ids=["as asked", "more than asked"])
+async def test_a_page_size_beyond_the_bound_is_not_taken_up(claimed: int, given: int) -> None:
+    """A server that claims larger pages than there may be is asked for 100 again; whatever it sends, all is read."""
+    listing = Listing(rows(1_000))
+
+    async def send(request: Request) -> Response:
+        listing.asked.append(dict(request.query))
+        number = int(listing.asked[-1]["page"])
+        end = number * given
+        told = {"page": number, "page_size": claimed, "total_count": 1_000, "has_next": end < 1_000}
+        data = [{"id": str(row)} for row in listing.rows[end - given : end]]
+        return Response(200, {}, json.dumps({"data": data, "pagination": told}).encode())
+
+    pages = pages_of(listing, size=100)
+    pages._send = send
+    assert await ids(pages) == rows(1_000)
+    assert [query["page_size"] for query in listing.asked] == ["100"] * (1_000 // given)
+    assert pages.report.finished
+
+
 async def test_begin_at_a_later_page() -> None:
     """`page` says where the listing begins, and nothing is claimed about what lies before."""
     pages = pages_of(Listing(rows(95)), page=4)

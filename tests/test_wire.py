@@ -62,9 +62,9 @@ class NoOffset(tzinfo):
 
 @pytest.mark.parametrize(("name", "prefix"), PREFIXES.items())
 def test_an_id_is_taken_with_its_prefix_or_as_a_raw_uuid(name: str, prefix: str) -> None:
-    """Both forms reach path and body unchanged; the reference declares one and the id guide the other."""
+    """Both forms reach path and body unchanged; the reference declares one, in any case, the id guide the other."""
     template = f"/things/{{{name}}}/end"
-    for value in (prefix + UUID, UUID, UUID.upper(), prefix + UUID.upper()):
+    for value in (prefix + UUID, UUID, UUID.upper(), UUID.title()):
         assert expand(template, {name: value}) == f"/things/{value}/end"
         assert identifier(name, value) == value
         check_ids({"note": 1, name: value})
@@ -89,11 +89,15 @@ def test_an_id_of_another_shape_is_refused(name: str, prefix: str, value: str) -
 
 @pytest.mark.parametrize("name", PREFIXES)
 def test_the_id_of_another_group_is_refused(name: str) -> None:
-    """A load's id never addresses a call, and a prefix is written in lower case with its underscore."""
+    """A load's id never addresses a call; with a prefix it is all in lower case, and there is an underscore."""
     others = [prefix for other, prefix in PREFIXES.items() if other != name]
     for prefix in (*others, PREFIXES[name].upper(), PREFIXES[name][:-1], "_", PREFIXES[name] * 2):
         with pytest.raises(BadInput) as caught:
             expand(f"/things/{{{name}}}", {name: prefix + UUID})
+        assert caught.value.param == name
+    for value in (UUID.upper(), UUID.title()):
+        with pytest.raises(BadInput) as caught:
+            identifier(name, PREFIXES[name] + value)
         assert caught.value.param == name
 
 
@@ -102,6 +106,14 @@ def test_a_body_may_leave_an_id_out_or_clear_it(name: str) -> None:
     """Null is sent as it is; ids of kinds that are not known are for the server to judge."""
     check_ids({})
     check_ids({name: None, "organization_id": "anything", "tms_load_id": 5, name + "s": "anything"})
+
+
+@pytest.mark.parametrize("names", [["offer_id", "call_id"], ["call_id", "offer_id"]], ids=" ".join)
+def test_the_first_wrong_id_of_a_body_is_named(names: list[str]) -> None:
+    """The first that the caller wrote, in every run."""
+    with pytest.raises(BadInput) as caught:
+        check_ids({"note": "x", "load_id": UUID, **dict.fromkeys(names, "x")})
+    assert caught.value.param == names[0]
 
 
 @pytest.mark.parametrize("value", [None, 5, b"x", UUID.encode(), ["a"]])
@@ -227,6 +239,14 @@ def test_a_path_that_could_lead_elsewhere_is_refused(path: str) -> None:
     assert caught.value.param == "path"
 
 
+@pytest.mark.parametrize("path", [None, 5, b"/calls", ["/calls"], object()], ids=lambda path: type(path).__name__)
+def test_a_path_that_is_no_text_is_refused(path: object) -> None:
+    """As any other wrong path, and not by an error of Python's own."""
+    with pytest.raises(BadInput, match=r"^path must start with one slash") as caught:
+        plain_path(path)
+    assert caught.value.param == "path"
+
+
 BITS = [
     "/",
     "//",
@@ -330,6 +350,25 @@ def test_an_offset_with_seconds_is_sent_in_whole_minutes(offset: timedelta, text
     moment = datetime(2025, 11, 21, 8, tzinfo=timezone(offset))
     assert instant("moment", moment) == text
     assert datetime.fromisoformat(text) == moment
+
+
+@pytest.mark.parametrize(
+    ("moment", "offset"),
+    [
+        (datetime(1, 1, 1, tzinfo=UTC), timedelta(seconds=30)),
+        (datetime(1, 1, 1, 4, tzinfo=UTC), timedelta(hours=5, microseconds=1)),
+        (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), -timedelta(seconds=30)),
+    ],
+    ids=str,
+)
+def test_a_moment_beyond_the_calendar_is_refused(moment: datetime, offset: timedelta) -> None:
+    """What cannot be told in whole minutes of offset is named, in a query as in a body; in whole minutes it is sent."""
+    beyond = moment.replace(tzinfo=timezone(offset))
+    for write in (instant, encode):
+        with pytest.raises(BadInput, match=r"^since lies outside the years 1 to 9999$") as caught:
+            write("since", beyond)
+        assert (caught.value.param, caught.value.__cause__) == ("since", None)
+    assert instant("since", moment) == moment.isoformat()
 
 
 ODD_OFFSETS = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)

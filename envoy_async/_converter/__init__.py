@@ -32,6 +32,7 @@ T = TypeVar("T")
 _TEXT, _NUMBER, _ARRAY, _OBJECT, _INSTANT = "string", "number", "array", "object", "datetime with a time zone"
 _FINITE_BITS = 1024  # a whole number of more bits is no finite float
 _BEFORE = b"\xef\xbb\xbf \t\r\n"  # what may stand before a JSON value
+_UNLIKE_JSON = (bytes, bytearray, memoryview, set, frozenset)
 _DOUBTS = 3  # how many places of a wrong answer the error names
 
 
@@ -60,12 +61,14 @@ def structure(body: bytes, type_: type[T]) -> T:
     Raises:
         InvalidResponseError: with the JSON path of what is wrong.
     """
-    whole = type_ if get_origin(type_) is Page else _Json[type_]  # type: ignore[valid-type]
+    whole = type_ if Page in (type_, get_origin(type_)) else _Json[type_]  # type: ignore[valid-type]
     return cast("T", _converter().structure(body, whole))
 
 
 def readable(type_: object) -> bool:
     """Whether answers can be read as *type_*."""
+    if (get_origin(type_) or type_) in _UNLIKE_JSON:
+        return False
     try:
         _converter().get_structure_hook(_Json[type_])  # type: ignore[valid-type]
     except TypeError:
@@ -173,7 +176,7 @@ def _whole(converter: cattrs.Converter, type_: object) -> Callable[[bytes, objec
     def hook(body: bytes, _: object) -> object:
         try:
             return decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
             doubtful = body
         return _slowly(converter, doubtful, target)
 

@@ -123,7 +123,8 @@ def _request(
 
 def ready(body: object) -> dict[str, object]:
     """Turn a body into JSON-ready fields; raises `BadInput` for what cannot be sent, or breaks a field's rule."""
-    fields = unstructure(body) if isinstance(body, Mapping) or attrs.has(type(body)) else None  # which is refused
+    kind = type(body)
+    fields = unstructure(body) if issubclass(kind, Mapping) or attrs.has(kind) else None  # which is refused
     check(fields)
     return cast("dict[str, object]", fields)
 

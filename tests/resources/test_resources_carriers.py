@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -117,6 +118,16 @@ async def test_a_lost_creation_is_sent_again_only_with_an_mc_number(envoy: Envoy
         await assert_lost_is_unknown(sandbox, "POST", "/carriers", step)
 
 
+async def test_what_is_sent_says_whether_there_is_an_mc_number(envoy: EnvoyClient, sandbox: Sandbox) -> None:
+    """A number in `extra` counts as one; one taken back there does not, and is never sent twice."""
+    eager = envoy.with_options(retry=EAGER)
+    step = partial(eager.carriers.create, name="A", extra={"mc_number": "MC1"})
+    await assert_lost_is_sent_again(sandbox, "POST", "/carriers", step)
+    for number in (None, ""):
+        step = partial(eager.carriers.create, name="B", mc_number="MC2", extra={"mc_number": number})
+        await assert_lost_is_unknown(sandbox, "POST", "/carriers", step)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -169,6 +180,7 @@ async def test_update_sends_the_fields_given(bearer: EnvoyClient, sandbox: Sandb
         ({"on_time_pickup_pct": math.nan}, "on_time_pickup_pct"),
         ([("name", "A")], "extra"),
         ("name", "extra"),
+        (5, "extra"),
     ],
     ids=repr,
 )
@@ -307,12 +319,18 @@ async def test_a_batch_fails_in_parts(envoy: EnvoyClient, sandbox: Sandbox) -> N
     ]
 
 
-async def test_a_batch_may_be_lost_as_a_whole(envoy: EnvoyClient) -> None:
+async def test_a_batch_may_be_refused_as_a_whole_by_the_server(envoy: EnvoyClient, sandbox: Sandbox) -> None:
     """When no carrier went through, that is an answer and not an exception."""
-    bad = {"carrier": {"name": 5}}
-    result = await envoy.carriers.create_batch([bad, {"lanes": []}])
+    result = await envoy.carriers.create_batch([{"carrier": {"name": 5}}, {"carrier": {"email": None}}])
     assert (result.success, result.failed, [item.success for item in result.results]) == (False, 2, [False, False])
-    assert [item.error for item in result.results] == ["name: must be a string", "carrier: field required"]
+    assert [item.error for item in result.results] == ["name: must be a string", "name: field required"]
+    assert len(sandbox.requests) == 1
+
+
+async def test_a_batch_of_which_nothing_can_be_sent_is_refused_here(envoy: EnvoyClient, sandbox: Sandbox) -> None:
+    """Nothing is lost with an exception then: it names the first carrier and its field, and nothing is sent."""
+    bad = [NewCarrier(name="A", phone="911"), NewCarrier(name="B", phone="1")]
+    await assert_refused_here(sandbox, "carriers[0].carrier.phone", lambda: envoy.carriers.create_batch(bad))
 
 
 def numbered(count: int, *, keyed: bool = True) -> Iterator[NewCarrier]:
@@ -364,17 +382,31 @@ async def test_a_later_request_that_fails_is_told_in_its_items(envoy: EnvoyClien
     assert [request.status for request in sandbox.requests] == [200, 403, 200]
 
 
-async def test_a_later_carrier_that_cannot_be_sent_is_told_in_its_items(envoy: EnvoyClient, sandbox: Sandbox) -> None:
-    """A wrong phone number behind the first thousand fails its own request alone, and names its place in it."""
+async def test_a_later_carrier_that_cannot_be_sent_is_held_back_alone(envoy: EnvoyClient, sandbox: Sandbox) -> None:
+    """A wrong phone number behind the first thousand harms no neighbour, and is named by its place in the input."""
     wrong = NewCarrier(name="Bad", phone="911")
     result = await envoy.carriers.create_batch([*numbered(1_000), NewCarrier(name="Good"), wrong])
-    assert (result.successful, result.failed, result.created) == (1_000, 2, 1_000)
-    errors = {item.error for item in result.results[1_000:]}
-    assert len(errors) == 1
-    assert "InvalidRequestError" in str(errors)
-    assert "carriers[1].carrier.phone" in str(errors)
-    assert [item.identifier for item in result.results[1_000:]] == ["Good", "Bad"]
-    assert len(sandbox.requests) == 1
+    assert (result.successful, result.failed, result.created) == (1_001, 1, 1_001)
+    good, bad = result.results[1_000:]
+    assert (good.identifier, good.success, bad.identifier, bad.success) == ("Good", True, "Bad", False)
+    assert (bad.error or "").startswith("InvalidRequestError: carriers[1001]: carrier: phone must be a phone number")
+    assert len(sandbox.requests) == 2
+
+
+async def test_a_carrier_that_was_not_answered_goes_by_its_number_or_name(envoy: EnvoyClient, sandbox: Sandbox) -> None:
+    """As the server would call it, model or mapping: so the caller can tell which to send again."""
+    last: list[NewCarrier | Mapping[str, object]] = [
+        NewCarrier(name="A", mc_number="MC1"),
+        NewCarrier(name="B"),
+        {"carrier": NewCarrier(name="C", mc_number="MC3"), "lanes": []},
+        {"carrier": NewCarrier(name="D", mc_number=None)},
+        {"carrier": {"name": "E", "mc_number": 5}},
+        {"carrier": {"name": 5}},
+    ]
+    sandbox.fail(Fault(method="POST", path=BATCH, nth=2, status=403))
+    result = await envoy.carriers.create_batch([*numbered(1_000), *last])
+    assert [item.identifier for item in result.results[1_000:]] == ["MC1", "B", "MC3", "D", "E", ""]
+    assert {(item.error or "")[:21] for item in result.results[1_000:]} == {"PermissionDeniedError"}
 
 
 async def test_the_first_request_that_fails_is_raised(envoy: EnvoyClient, sandbox: Sandbox) -> None:
@@ -424,8 +456,9 @@ async def test_results_in_another_order_are_put_in_the_order_sent(envoy: EnvoyCl
 async def test_counts_that_do_not_match_are_an_error(envoy: EnvoyClient, sandbox: Sandbox, answer: bytes) -> None:
     """An answer about other carriers than those sent is not passed on as if it were about them."""
     sandbox.fail(Fault(method="POST", path=BATCH, body=answer))
-    with pytest.raises(InvalidResponseError, match="the counts do not match: 2 sent"):
+    with pytest.raises(InvalidResponseError, match="the counts do not match: 2 sent") as caught:
         await envoy.carriers.create_batch(numbered(2))
+    assert (caught.value.method, caught.value.route) == ("POST", BATCH)
 
 
 async def test_a_batch_that_is_none_is_refused_here(envoy: EnvoyClient, sandbox: Sandbox) -> None:
@@ -435,21 +468,49 @@ async def test_a_batch_that_is_none_is_refused_here(envoy: EnvoyClient, sandbox:
         await assert_refused_here(sandbox, "carriers", partial(envoy.carriers.create_batch, carriers))
 
 
-@pytest.mark.parametrize(
-    ("carrier", "param"),
-    [
-        (NewCarrier(name="A", phone="911"), "carriers[1].carrier.phone"),
-        ({"carrier": {"name": "A", "phone": "911"}}, "carriers[1].carrier.phone"),
-        ({"carrier": {"name": "A", "carrier_id": f"load_{UUID}"}}, "carriers[1].carrier.carrier_id"),
-        ({"carrier": {"name": math.nan}}, "carriers[1].carrier.name"),
-    ],
-    ids=["phone", "phone in a mapping", "id", "nan"],
-)
-async def test_a_bad_carrier_of_a_batch_is_named_by_its_place(
-    envoy: EnvoyClient, sandbox: Sandbox, carrier: NewCarrier | Mapping[str, object], param: str
+WRONG: Any = 10**5_000
+NAIVE = datetime(2025, 11, 21, 8)  # noqa: DTZ001 - naive is the point
+NO_OBJECTS: list[Any] = [None, 5, math.nan, "MC1", True, [], [{}], [math.nan], NAIVE, len, NewCarrier]
+HELD_BACK: dict[str, tuple[Any, str]] = {
+    "phone": (NewCarrier(name="A", phone="911"), "carriers[1].carrier.phone"),
+    "phone in a mapping": ({"carrier": {"name": "A", "phone": "911"}}, "carriers[1].carrier.phone"),
+    "phone beside it": ({"carrier": {"name": "A"}, "phone": "911"}, "carriers[1].phone"),
+    "phone of a model in a mapping": ({"carrier": NewCarrier(name="A", phone="911")}, "carriers[1].carrier.phone"),
+    "id": ({"carrier": {"name": "A", "carrier_id": f"load_{UUID}"}}, "carriers[1].carrier.carrier_id"),
+    "nan": ({"carrier": {"name": math.nan}}, "carriers[1].carrier.name"),
+    "endless": (NewCarrier(name="A", mc_number=WRONG), "carriers[1].carrier.mc_number"),
+    "naive": ({"carrier": {"name": "A"}, "lanes": [{"at": NAIVE}]}, "carriers[1].lanes[0].at"),
+    "key": ({5: "a"}, "carriers[1]"),
+    "no carrier": ({"lanes": []}, "carriers[1].carrier"),
+    **{ascii(item): (item, "carriers[1]") for item in NO_OBJECTS},
+    **{f"carrier {item!a}": ({"carrier": item}, "carriers[1].carrier") for item in NO_OBJECTS},
+    "carrier [nan]": ({"carrier": [math.nan]}, "carriers[1].carrier[0]"),
+}
+
+
+@pytest.mark.parametrize("label", HELD_BACK)
+async def test_a_bad_carrier_of_a_batch_is_held_back_and_named_by_its_place(
+    envoy: EnvoyClient, sandbox: Sandbox, label: str
 ) -> None:
-    """The path leads to the one field at fault; nothing of the batch is sent."""
-    await assert_refused_here(sandbox, param, lambda: envoy.carriers.create_batch([NewCarrier(name="Good"), carrier]))
+    """Its neighbours are sent; its result stands at its place, and its error leads to it; alone, it is raised."""
+    carrier, param = HELD_BACK[label]
+    result = await envoy.carriers.create_batch([NewCarrier(name="Good"), carrier, NewCarrier(name="Better")])
+    assert (result.success, result.total, result.successful, result.failed) == (True, 3, 2, 1)
+    assert [item.success for item in result.results] == [True, False, True]
+    assert (result.results[1].error or "").startswith("InvalidRequestError: carriers[1]: ")
+    bodies: list[Any] = [ran.body for ran in sandbox.executions]
+    assert [[item["carrier"]["name"] for item in body["carriers"]] for body in bodies] == [["Good", "Better"]]
+    alone = param.replace("[1]", "[0]")
+    await assert_refused_here(sandbox, alone, lambda: envoy.carriers.create_batch([carrier]))
+
+
+async def test_bad_carriers_behind_the_first_thousand_lose_nothing(envoy: EnvoyClient, sandbox: Sandbox) -> None:
+    """Alone in their request, which is not made: the results before them are there, and theirs say what is wrong."""
+    bad = [carrier for carrier, _ in HELD_BACK.values()]
+    result = await envoy.carriers.create_batch([*numbered(1_000), *bad])
+    assert (result.successful, result.failed, len(sandbox.requests)) == (1_000, len(bad), 1)
+    for place, item in enumerate(result.results[1_000:], 1_000):
+        assert (item.error or "").startswith(f"InvalidRequestError: carriers[{place}]: ")
 
 
 async def test_the_error_of_the_source_itself_is_passed_on(envoy: EnvoyClient, sandbox: Sandbox) -> None:

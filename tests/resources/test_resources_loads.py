@@ -328,6 +328,7 @@ async def test_a_bad_load_is_refused_here(
 
 
 WRONG: Any = 10**5_000
+NO_OBJECTS: list[Any] = [None, 5, math.nan, "LD-1", True, [], [{}], [math.nan], NAIVE, len, NewLoad]
 HELD_BACK: dict[str, tuple[Any, str]] = {
     "inf": (attrs.evolve(NEW, distance=math.inf), "$.distance cannot be sent as JSON: float"),
     "nan": (attrs.evolve(NEW, weight=math.nan), "$.weight cannot be sent as JSON: float"),
@@ -337,10 +338,7 @@ HELD_BACK: dict[str, tuple[Any, str]] = {
     "stops": ({"load_number": "LD-1", "stops": STOPS[:1]}, "stops must be a list of at least 2"),
     "id": ({"load_id": f"call_{UUID}"}, "load_id has the wrong shape: expected load_<uuid> or <uuid>"),
     "key": ({5: "a"}, "$ has a key that is not a string"),
-    **{
-        ascii(item): (item, NO_OBJECT)
-        for item in (None, 5, math.nan, "LD-1", True, [], [{}], [math.nan], NAIVE, len, NewLoad)
-    },
+    **{ascii(item): (item, NO_OBJECT) for item in NO_OBJECTS},
 }
 
 

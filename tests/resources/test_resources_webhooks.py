@@ -185,7 +185,9 @@ async def test_update_changes_what_is_given(envoy: EnvoyClient, sandbox: Sandbox
     assert_shows(last, sandbox.store.endpoints[made.id])
 
 
-@pytest.mark.parametrize("status", [WebhookEndpointStatus.DISABLED, "paused", "active ", WebhookEndpointStatus("X")])
+@pytest.mark.parametrize(
+    "status", [WebhookEndpointStatus.DISABLED, "", "paused", "active ", WebhookEndpointStatus("X")]
+)
 async def test_a_status_that_cannot_be_set_is_refused_here(envoy: EnvoyClient, sandbox: Sandbox, status: str) -> None:
     """DISABLED is the vendor's own; the error names the argument, and nothing is sent."""
     await assert_refused_here(sandbox, "status", lambda: envoy.webhook_endpoints.update(f"ep_{UUID}", status=status))
@@ -195,6 +197,10 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("url", ""),
     ("url", "tms.example/hooks"),
     ("url", "ftp://tms.example/hooks"),
+    ("url", "ftp://x"),
+    ("url", "https:///x"),
+    ("url", "https://:80/x"),
+    ("url", "https://a b"),
     ("url", "https://tms.example/a b"),
     ("url", "https://tms.example/hooks\n"),
     ("url", "https://tms.example/" + "x" * 2_064),
@@ -211,6 +217,16 @@ async def test_a_bad_field_is_refused_here(envoy: EnvoyClient, sandbox: Sandbox,
     fields: dict[str, Any] = {"url": URL, "event_types": OFFERED, name: value}
     await assert_refused_here(sandbox, name, lambda: envoy.webhook_endpoints.create(**fields))
     await assert_refused_here(sandbox, name, lambda: envoy.webhook_endpoints.update(f"ep_{UUID}", **{name: value}))
+
+
+@pytest.mark.parametrize(
+    "url", ["https://[::1]/x", "HTTPS://a.example/x", "https://user:pw@host/x", "http://127.0.0.1:8080"]
+)
+async def test_an_address_may_be_any_of_the_web(envoy: EnvoyClient, sandbox: Sandbox, url: str) -> None:
+    """A bare host by number or by name, the scheme in capitals, a user before it: it is sent as it stands."""
+    made = await envoy.webhook_endpoints.create(url=url, event_types=OFFERED)
+    assert (made.url, sandbox.store.endpoints[made.id]["url"]) == (url, url)
+    assert (await envoy.webhook_endpoints.update(made.id, url=url)).url == url
 
 
 async def test_the_longest_address_goes_through(envoy: EnvoyClient, sandbox: Sandbox) -> None:

@@ -86,6 +86,9 @@ async def test_the_same_tms_id_is_the_same_load(sandbox: Sandbox, send: Send) ->
         ({"distance": "12"}, "distance"),
         ({"posted_rate": 1.5}, "posted_rate"),
         ({"length_feet": -53}, "length_feet"),
+        ({"length_feet": 53.5}, "length_feet"),
+        ({"length_feet": True}, "length_feet"),
+        ({"length_feet": "53"}, "length_feet"),
         ({"last_reported_lat": 90.1}, "last_reported_lat"),
         ({"last_reported_long": -181}, "last_reported_long"),
         ({"po_numbers": "PO1"}, "po_numbers"),
@@ -112,6 +115,25 @@ async def test_all_limits_of_a_load_are_inclusive(sandbox: Sandbox, send: Send) 
     extremes = {"weight": 0, "last_reported_lat": -90, "last_reported_long": 180, "tms_load_id": "x" * 18}
     body = {**MINIMAL, **extremes, "distance": None, "po_numbers": ["PO1"]}
     assert (await send(sandbox, "POST", "/loads", json=body))[0] == 200
+
+
+@pytest.mark.parametrize("length", [0, 0.0, 53, 53.0, 1e3])
+async def test_a_whole_number_may_have_a_point(sandbox: Sandbox, send: Send, length: float) -> None:
+    """In JSON 53.0 is as whole as 53."""
+    status, _, body = await send(sandbox, "POST", "/loads", json={**MINIMAL, "length_feet": length})
+    assert status == 200
+    assert (await send(sandbox, "GET", f"/loads/{body['load_id']}"))[2]["length_feet"] == length
+
+
+@pytest.mark.parametrize("text", ["1e999", "-1e999", "NaN", "Infinity"])
+@pytest.mark.parametrize("name", ["length_feet", "weight", "posted_rate"])
+async def test_a_number_that_is_none_is_refused(sandbox: Sandbox, send: Send, name: str, text: str) -> None:
+    """Overflows and constants that JSON does not know are the caller's mistake, and no crash."""
+    body = json.dumps({**MINIMAL, name: 0}).replace(f'"{name}": 0', f'"{name}": {text}')
+    headers = {"X-API-Key": sandbox.api_key, "Content-Type": "application/json"}
+    status, _, _ = await send(sandbox, "POST", "/loads", data=body, headers=headers)
+    assert status in {400, 422}
+    assert len(sandbox.store.loads) == 60
 
 
 async def test_huge_numbers_do_no_harm(sandbox: Sandbox, send: Send) -> None:

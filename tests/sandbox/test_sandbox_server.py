@@ -111,9 +111,24 @@ async def test_an_unknown_path_is_a_404_and_a_wrong_method_a_405(sandbox: Sandbo
     assert (await send(sandbox, "GET", "/calls/"))[2]["error"]["code"] == "not_found"
     assert (await send(sandbox, "GET", f"{origin}/recordings/x.mp4"))[0] == 404
     for method, path in (("DELETE", "/calls"), ("PUT", "/loads/load_1"), ("POST", "/loads/stats")):
-        status, _, body = await send(sandbox, method, path)
+        status, headers, body = await send(sandbox, method, path)
         assert (status, body["error"]["code"]) == (405, "method_not_allowed")
-    assert (await send(sandbox, "PATCH", "/calls"))[2]["error"]["message"] == "Allowed: GET, POST"
+        assert body["error"]["message"] == f"Allowed: {headers['Allow']}"
+    status, headers, _ = await send(sandbox, "PATCH", "/calls")
+    assert (status, headers["Allow"]) == (405, "GET, POST")
+    for path in ("/nowhere", "/calls"):
+        assert "Allow" not in (await send(sandbox, "GET", path))[1]
+
+
+async def test_a_wrong_method_needs_a_credential_only_where_the_right_one_does(sandbox: Sandbox, send: Send) -> None:
+    """The login is open to all, so a caller without a credential learns what it takes; elsewhere that is a 401."""
+    for method in ("GET", "PUT", "DELETE"):
+        status, headers, body = await send(sandbox, method, "/auth/login", headers={})
+        assert (status, body["error"]["code"], headers["Allow"]) == (405, "method_not_allowed", "POST")
+    for method, path in (("DELETE", "/calls"), ("GET", "/auth/logout")):
+        status, headers, _ = await send(sandbox, method, path, headers={})
+        assert (status, "Allow" in headers) == (401, False)
+    assert sandbox.executions == []
 
 
 async def test_requests_and_executions_are_written_down(sandbox: Sandbox, send: Send) -> None:
