@@ -102,7 +102,7 @@ def run_loads(shell: Shell, load_id: str) -> None:
 def run_carriers(shell: Shell, load_id: str) -> None:
     """Run the operations on carriers, their lanes, and outreaches to them."""
     carrier_id = shell("carriers", "create", "--name", "Two Rivers", "--phone", "+14155550100")["id"]
-    batch = [{"name": "A", "mc_number": "MC1"}, {"carrier": {"name": "B"}, "lanes": []}]
+    batch: list[dict[str, object]] = [{"name": "A", "mc_number": "MC1"}, {"carrier": {"name": "B"}, "lanes": 0}]
     assert shell("carriers", "create-batch", "--carriers", json.dumps(batch))["created"] == 2
     shell("carriers", "list")
     shell("carriers", "get", carrier_id)

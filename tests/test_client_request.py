@@ -50,7 +50,7 @@ async def test_an_answer_that_is_not_asked_for_is_ignored(envoy: EnvoyClient, sa
 async def test_a_body_is_sent_like_any_other(envoy: EnvoyClient, sandbox: Sandbox) -> None:
     """A model or plain values, written by the same rules."""
     load = NewLoad(load_number="LD-1", equipment_type="VAN", stops=STOPS)
-    first = await envoy.request("POST", "/loads", into=dict, body=load)
+    first = await envoy.request("POST", "/loads", into=dict[str, object], body=load)
     second = await envoy.request(
         "POST", "/loads", into=dict, body={"load_number": "LD-1", "equipment_type": "VAN", "stops": STOPS}
     )
@@ -111,7 +111,7 @@ async def test_the_credential_is_checked_for_what_is_known(envoy: EnvoyClient, s
         await envoy.request("GET", "/api-keys", into=list)
     assert sandbox.requests == []
     async with EnvoyClient(BearerToken(sandbox.bearer_token), base_url=sandbox.base_url) as other:
-        assert len(await other.request("GET", "/api-keys", into=list)) == 1
+        assert len(await other.request("GET", "/api-keys", into=list[object])) == 1
 
 
 @pytest.mark.parametrize(

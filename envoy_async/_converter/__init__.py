@@ -19,7 +19,10 @@ from typing import Any, Generic, NoReturn, TypeVar, cast, get_args, get_origin
 import attrs
 import cattrs
 import msgspec
-from cattrs.cols import list_structure_factory, mapping_structure_factory
+from cattrs.cols import (
+    list_structure_factory,
+    mapping_structure_factory,  # pyright: ignore[reportUnknownVariableType] - a default without a type
+)
 from cattrs.v import format_exception
 
 from ..errors import InvalidResponseError

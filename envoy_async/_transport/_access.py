@@ -75,7 +75,7 @@ async def _fetched(source: Source | None) -> Credentials:
         msg = f"the credentials callable raised {type(error).__name__}"
         raise ConfigurationError(msg) from error
     else:
-        if isinstance(found, ApiKey | BearerToken):
+        if isinstance(found, ApiKey | BearerToken):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need not type-check
             return _usable(found)
         failure = ConfigurationError(f"the credentials callable gave a {type(found).__name__}, not a credential")
     raise failure
