@@ -52,7 +52,7 @@ async def test_a_body_is_sent_like_any_other(envoy: EnvoyClient, sandbox: Sandbo
     load = NewLoad(load_number="LD-1", equipment_type="VAN", stops=STOPS)
     first = await envoy.request("POST", "/loads", into=dict[str, object], body=load)
     second = await envoy.request(
-        "POST", "/loads", into=dict, body={"load_number": "LD-1", "equipment_type": "VAN", "stops": STOPS}
+        "POST", "/loads", into=dict[str, object], body={"load_number": "LD-1", "equipment_type": "VAN", "stops": STOPS}
     )
     assert first["load_id"] == second["load_id"]
     call_id = next(iter(sandbox.store.calls))
