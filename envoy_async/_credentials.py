@@ -6,6 +6,7 @@ operation takes is a table here, checked before anything is sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
@@ -72,6 +73,7 @@ class Login(_Secretive):
 Credentials: TypeAlias = ApiKey | BearerToken
 Source: TypeAlias = Callable[[], Awaitable[Credentials]]
 
+_SECRET = re.compile(r"[!#-&(-~]{1,8192}")
 ANONYMOUS = "POST /auth/login"
 NEEDS: Mapping[str, type[Credentials]] = MappingProxyType(
     {
@@ -101,10 +103,15 @@ _WANTED = {
 }
 
 
-def objection(operation: str, credential: Credentials | None) -> str | None:
-    """Say why this operation (method and path template) does not take this credential; `None` when it does."""
+def fits(value: str) -> bool:
+    """Whether a secret can go into a header: printable ASCII without blanks and quotes, neither empty nor too long."""
+    return _SECRET.fullmatch(value) is not None
+
+
+def objection(operation: str, kind: type[Credentials]) -> str | None:
+    """Say why an operation (method and path template) does not take this kind of credential; `None` when it does."""
     needed = NEEDS.get(operation)
-    if needed is None or isinstance(credential, needed):
+    if needed is None or issubclass(kind, needed):
         return None
     doubt = "; that is assumed, and `request` sends it all the same" if operation in ASSUMED else ""
-    return f"this operation needs {_WANTED[needed]}; the client has {type(credential).__name__}{doubt}"
+    return f"this operation needs {_WANTED[needed]}; the client has {kind.__name__}{doubt}"

@@ -138,6 +138,8 @@ class Gate:
 
     def enter(self) -> bool:
         """Take a permit if one is free and nobody waits; says whether it was taken."""
+        if self._closed:
+            raise _closed()
         if self._line or self._window.delay(self._clock()) > 0:
             return False
         self._window.sent()

@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
-from typing import Self
+from typing import Self, cast
 from urllib.parse import quote, unquote
 
 import attrs
@@ -20,7 +20,8 @@ import attrs
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _LARGEST = 2**63  # what JSON parsers and databases take for a whole number
 _LONGEST_HEADER = 8192  # characters; common servers refuse more
-_PATH = re.compile(r"(/([\w.~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+", re.ASCII)
+_NEEDLESS = "2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee]"  # the codes of letters, digits, and -._~
+_PATH = re.compile(rf"(/([\w.~!$&'()*+,;=:@-]|%(?!{_NEEDLESS})[0-9A-Fa-f]{{2}})+)+", re.ASCII)
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # The prefixes are those of the prefixed-ID guide and of samples; the raw uuid is accepted too, since the reference
 # declares `format: uuid`. Ids of other kinds are never in a request.
@@ -124,9 +125,24 @@ def build(
     patient: bool = False,
 ) -> Request:
     """Build a request, or raise `BadInput` naming the field that cannot be sent."""
-    pairs = tuple((name, encode(name, value)) for name, value in (query or {}).items() if value is not None)
+    pairs = _pairs({} if query is None else query)
     path = expand(template, ids or {})
     return Request(method=method, template=template, path=path, query=pairs, body=body, paged=paged, patient=patient)
+
+
+def _pairs(query: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(query, Mapping):
+        msg = "query must be a mapping of names to values"
+        raise BadInput(msg, "query")
+    pairs = cast("Mapping[object, object]", query).items()
+    return tuple((_name(name), encode(str(name), value)) for name, value in pairs if value is not None)
+
+
+def _name(name: object) -> str:
+    if isinstance(name, str) and name:
+        return _quoted(name, name)
+    msg = "query has a name that is no text, or empty"
+    raise BadInput(msg, "query")
 
 
 def plain_path(path: object) -> str:
@@ -179,7 +195,7 @@ def encode(name: str, value: object) -> str:
         case str():
             return _quoted(name, value)
         case int() if abs(value) <= _LARGEST:
-            return str(value)
+            return str(int(value))
         case float() if math.isfinite(value):
             return _quoted(name, repr(value))
         case datetime():

@@ -15,11 +15,11 @@ import attrs
 from yarl import URL
 
 from . import __version__
-from ._credentials import ApiKey, BearerToken, Credentials, Login, Source
+from ._credentials import ApiKey, BearerToken, Credentials, Login, Source, fits
 from ._retry import RetryPolicy, Timeouts
 from ._transport import Access, Pool, Settings, Transport
 from ._wire import BadInput, header_value
-from .errors import ConfigurationError, InvalidRequestError
+from .errors import ConfigurationError, InvalidRequestError, InvalidResponseError
 from .resources import (
     ApiKeys,
     Auth,
@@ -83,7 +83,8 @@ class EnvoyClient:
         settings = Settings(address, _organization(organization), retry, timeouts, user_agent)
         random = Random()  # noqa: S311 - jitter
         clock, sleep = _loop_time, asyncio.sleep
-        self._use(Transport(settings, Access(source), Pool(session), clock=clock, sleep=sleep, random=random))
+        access = Access(source, BearerToken if isinstance(known, Login) else None)
+        self._use(Transport(settings, access, Pool(session), clock=clock, sleep=sleep, random=random))
 
     def _use(self, transport: Transport) -> None:
         self._transport = transport
@@ -100,7 +101,11 @@ class EnvoyClient:
 
     async def _log_in(self, login: Login) -> BearerToken:
         found = await self.auth.login(login.email, login.password)
-        return BearerToken(found.access_token)
+        if fits(found.access_token):
+            return BearerToken(found.access_token)
+        wrong = InvalidResponseError("the login gave a token that cannot be sent")
+        wrong.method, wrong.route = "POST", "/auth/login"
+        raise wrong
 
     def with_options(
         self,
@@ -124,6 +129,7 @@ class EnvoyClient:
             retry=retry or old.retry,
         )
         view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
         view._use(self._transport.view(settings))
         return view
 
@@ -199,8 +205,8 @@ def _credentials(
             return BearerToken(environ["ENVOY_BEARER_TOKEN"])
         case str():
             return ApiKey(given)
-        case Login(email, password) if not (email and password):
-            msg = "the Login has no e-mail or no password"
+        case Login() if not all(isinstance(part, str) and part for part in attrs.astuple(given)):
+            msg = "the Login has no e-mail or no password, or one that is not text"
         case ApiKey() | BearerToken() | Login():
             return given
         case _ if callable(given):

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ._wire import Attempt, Request, Response
 
 _EXCERPT = 200  # characters kept of a body that is not the documented envelope
-_TELLING = 8  # characters; what is shorter is no secret, and stands in many a word
+_TELLING = 4  # characters; what is shorter is no secret, and stands in many a word
 _LONGEST = 1000  # characters kept of a message of the server
 _READ = 4096  # bytes looked at for an excerpt
 
@@ -229,8 +229,8 @@ def _envelope(body: bytes, secret: str) -> tuple[str | None, str | None, str | N
         found = json.loads(body)["error"]
         code, message, param = found["code"], found["message"], found.get("param")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        text = " ".join(body[:_READ].decode("utf-8", "replace").split())
-        return None, _clean(text, secret, _EXCERPT), None
+        text = _without(body[:_READ].decode("utf-8", "replace"), secret)
+        return None, _clean(" ".join(text.split()), secret, _EXCERPT), None
     return _clean(code, secret), _clean(message, secret), _clean(param, secret)
 
 
@@ -238,8 +238,17 @@ def _clean(value: object, secret: str, longest: int = _LONGEST) -> str | None:
     """Return text fit for one line of a log: the secret is taken out before it is cut, lest a part of it stays."""
     if not isinstance(value, str):
         return None
-    text = value.replace(secret, "***") if len(secret) >= _TELLING else value
-    return "".join(sign if sign.isprintable() else " " for sign in text[:longest]) or None
+    text = _without(value, secret)[:longest]
+    return "".join(sign if sign.isprintable() else " " for sign in text) or None
+
+
+def _without(text: str, secret: str) -> str:
+    """Take a secret out of a text, also as JSON spells it."""
+    if len(secret) < _TELLING:
+        return text
+    for spelling in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        text = text.replace(spelling, "***")
+    return text
 
 
 def at(error: EnvoyError, request: Request, attempts: tuple[Attempt, ...] = ()) -> EnvoyError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache, partial
 from types import GenericAlias
@@ -32,6 +32,7 @@ from ._writing import encode, unstructure
 __all__ = ["encode", "readable", "structure", "unstructure"]
 
 T = TypeVar("T")
+_JSON = "a type of JSON"
 _TEXT, _NUMBER, _ARRAY, _OBJECT, _INSTANT = "string", "number", "array", "object", "datetime with a time zone"
 _FINITE_BITS = 1024  # a whole number of more bits is no finite float
 _BEFORE = b"\xef\xbb\xbf \t\r\n"  # what may stand before a JSON value
@@ -74,7 +75,7 @@ def readable(type_: object) -> bool:
         return False
     try:
         _converter().get_structure_hook(_Json[type_])  # type: ignore[valid-type]
-    except TypeError:
+    except Exception:  # noqa: BLE001 - it may be anything
         return False
     return True
 
@@ -89,7 +90,16 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook_func(lambda t: t is Timestamp, _timestamp)
     converter.register_structure_hook_func(lambda t: t is object, lambda value, _: value)
     converter.register_structure_hook_factory(attrs.has, partial(_object, converter))
-    for origin, reader in ((tuple, _array), (list, _array), (dict, _mapping), (_Json, _whole), (Page, _page)):
+    for unlike in _UNLIKE_JSON:
+        converter.register_structure_hook_func(_made_from(unlike), _unlike_json)
+    for origin, reader in (
+        (Sequence, _array),
+        (tuple, _array),
+        (list, _array),
+        (dict, _mapping),
+        (_Json, _whole),
+        (Page, _page),
+    ):
         converter.register_structure_hook_factory(_made_from(origin), partial(reader, converter))
     return converter
 
@@ -128,6 +138,10 @@ def _timestamp(value: object, _: object) -> datetime:
         raise _ExpectedError(_INSTANT) from None
 
 
+def _unlike_json(_: object, __: object) -> NoReturn:
+    raise _ExpectedError(_JSON)
+
+
 def _made_from(origin: object) -> Callable[[object], bool]:
     return lambda type_: type_ is origin or get_origin(type_) is origin
 
@@ -159,14 +173,29 @@ def _mapping(converter: cattrs.Converter, type_: type) -> Callable[[object, obje
 
 def _array(converter: cattrs.Converter, type_: type) -> Callable[[object, object], object]:
     """Read a JSON array; cattrs alone would take any iterable, a string among them."""
+    if get_origin(type_) is tuple and ... not in get_args(type_):
+        return _places(converter, get_args(type_))
     items = cast("type", GenericAlias(list, get_args(type_)[:1] or (object,)))
-    build = cast("Callable[[object], object]", get_origin(type_) or type_)
+    origin = get_origin(type_) or type_
+    build = cast("Callable[[object], object]", list if origin is Sequence else origin)
     read = list_structure_factory(items, converter)
 
     def hook(value: object, _: object) -> object:
         if not isinstance(value, list):
             raise _ExpectedError(_ARRAY)
         return build(read(cast("list[object]", value), items))
+
+    return hook
+
+
+def _places(converter: cattrs.Converter, types: tuple[type, ...]) -> Callable[[object, object], object]:
+    """Read a JSON array whose items are each of a type of their own."""
+
+    def hook(value: object, _: object) -> tuple[object, ...]:
+        if not isinstance(value, list) or len(cast("list[object]", value)) != len(types):
+            raise _ExpectedError(f"{_ARRAY} of {len(types)}")
+        pairs = zip(cast("list[object]", value), types, strict=True)
+        return tuple(cast("object", converter.structure(item, type_)) for item, type_ in pairs)
 
     return hook
 
@@ -179,7 +208,7 @@ def _whole(converter: cattrs.Converter, type_: object) -> Callable[[bytes, objec
     def hook(body: bytes, _: object) -> object:
         try:
             return decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
+        except Exception:  # noqa: BLE001 - the type may be the caller's own, and raise what it likes
             doubtful = body
         return _slowly(converter, doubtful, target)
 
@@ -229,7 +258,7 @@ def _slowly(converter: cattrs.Converter, body: bytes, target: Any) -> object:
         return converter.structure(value, target)
     except (cattrs.BaseValidationError, _ExpectedError) as error:
         doubts = "; ".join(cattrs.transform_error(error, format_exception=_reason)[:_DOUBTS])
-    except (TypeError, ValueError, cattrs.StructureHandlerNotFoundError):
+    except Exception:  # noqa: BLE001 - the same
         doubts = "JSON cannot be read as the type asked for"
     raise InvalidResponseError(doubts)
 
@@ -250,7 +279,10 @@ def _invalid(message: str) -> NoReturn:
 
 def _reason(error: BaseException, type_: type | None) -> str:
     """Say what was expected and never what was found: values may be personal data."""
-    return f"expected {error}" if isinstance(error, _ExpectedError) else format_exception(error, type_)
+    if isinstance(error, _ExpectedError):
+        return f"expected {error}"
+    said = format_exception(error, type_)
+    return "not what was expected" if said.startswith("unknown error") else said  # which quotes the value
 
 
 def _refuse_constant(name: str) -> NoReturn:

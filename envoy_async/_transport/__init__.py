@@ -35,13 +35,14 @@ from .._retry import (
 from .._wire import Request, Response
 from ..errors import (
     ClientClosedError,
+    ConfigurationError,
     DeadlineExceededError,
     EnvoyError,
     PoolTimeoutError,
     RateLimitedError,
     at,
 )
-from ._access import Access
+from ._access import Access, copied
 from ._body import Body
 from ._call import Call, Settings
 from ._failures import SendOnce, judge, translate
@@ -107,7 +108,7 @@ class Transport:
                     body.feed(chunk)
             outcome = judge(Response(answer.status, answer.headers, body.end()), call.secret)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError, EnvoyError) as error:
-            outcome = translate(error, answer, URL(self.settings.base_url))
+            outcome = translate(error, answer, URL(self.settings.base_url), call.secret)
         except asyncio.CancelledError as cancelled:
             raise cancelled.with_traceback(None)  # noqa: B904 - aiohttp's frames hold the headers
         finally:
@@ -133,30 +134,46 @@ class Transport:
         )
 
     async def _admit(self, call: Call, lane: Lane) -> Gate:
-        """Find the credential and take a permit; raises when there is none before the deadline."""
-        if call.request.operation != ANONYMOUS:
-            call.credential = self.access.current or await self._fetch(call, lane)
-            call.check()
-        gate = lane.gate(call.request)
-        if not gate.enter():
-            await self._queue(call, gate)
-        call.sent = self._clock()
-        if call.sent >= call.deadline:
+        """Take a permit while there is a credential; raises when there is none before the deadline."""
+        gate, anonymous = lane.gate(call.request), call.request.operation == ANONYMOUS
+        while True:
+            if not anonymous:
+                await self._identify(call, lane)
+            if not gate.enter():
+                await self._queue(call, gate)
+            call.sent = self._clock()
+            if call.sent < call.deadline and (anonymous or self.access.current):
+                break
             gate.give_back()
-            raise self._too_late(call, None)
+            if call.sent >= call.deadline:
+                raise self._too_late(call, None)
+        call.credential = None if anonymous else self.access.current  # it may have changed in line
         return gate
 
-    async def _fetch(self, call: Call, lane: Lane) -> Credentials:
-        """Wait for a credential, at most until the deadline."""
-        try:
-            async with asyncio.timeout(call.deadline - self._clock()):
-                return await self.access.fetch(lane.turn)
-        except TimeoutError:
-            failure: EnvoyError = self._too_late(call, None)
-        except EnvoyError as error:
+    async def _identify(self, call: Call, lane: Lane) -> None:
+        """See that there is a credential, and that the operation takes it; if it cannot, nothing is fetched."""
+        call.check(self.access.kind)
+        if self.access.current is None:
+            await self._fetch(call, lane)
+            call.check(self.access.kind)
+
+    async def _fetch(self, call: Call, lane: Lane) -> None:
+        """Wait for a credential, at most until the deadline; the fetch itself goes on for the others."""
+        fetching = lane.fetch(self.access.fetch)
+        if fetching is asyncio.current_task():
+            raise ConfigurationError("the credentials callable waits for itself: in it, only auth.login can be used")
+        await asyncio.wait([fetching], timeout=max(0.0, call.deadline - self._clock()))
+        if not fetching.done():
+            raise self._too_late(call, None)
+        if not lane.open:
+            raise ClientClosedError("the client was closed")
+        if fetching.cancelled():
+            failure: BaseException | None = ConfigurationError("the credentials callable was cancelled")
+        else:
+            failure = fetching.exception()
+        if failure is not None:
             call.final = True  # it was tried again where it failed, and says nothing about this operation
-            failure = error if lane.open else ClientClosedError("the client was closed")
-        raise failure
+            raise copied(failure)
 
     async def _queue(self, call: Call, gate: Gate) -> None:
         """Wait in line for a permit; only a patient call's deadline waits with it."""
@@ -175,6 +192,7 @@ class Transport:
         """Write the attempt into the ledger; a 429 makes everybody wait, before the next in line may go."""
         if isinstance(outcome, Response):
             call.note(self._clock(), outcome.status)
+            self.access.worked(call.credential, call.request.operation)
             return
         call.note(self._clock(), outcome.status, type(outcome).__name__)
         refused = isinstance(outcome, RateLimitedError)
@@ -213,13 +231,22 @@ class Transport:
     def _again(self, call: Call, error: EnvoyError) -> bool:
         if call.final:
             return False
-        if call.credential and self.access.renewable and not call.renewed and is_stranger(call.kind, error):
-            self.access.refused(call.credential)
-            call.renewed, call.wait, call.failures = True, 0.0, call.failures - 1
+        if call.credential is not None and is_stranger(call.kind, error) and self._renews(call, call.credential):
             return True
         left = call.deadline - self._clock()
         failure = Failure(call.kind, error, call.failures, call.wait, left, call.request.patient)
         return not call.closed and again(self.settings.retry, failure)
+
+    def _renews(self, call: Call, credential: Credentials) -> bool:
+        """Have a refused credential replaced: once a call, and not where that was of no use just now."""
+        operation, now = call.request.operation, self._clock()
+        if call.renewed:
+            self.access.refused_again(credential, operation, now)
+        elif self.access.renewable(operation, now):
+            self.access.refused(credential)
+            call.renewed, call.wait, call.failures = True, 0.0, call.failures - 1
+            return True
+        return False
 
     def _final(self, call: Call, error: EnvoyError) -> EnvoyError:
         """Choose what the caller sees: the last error, that time ran out, or that the outcome is unknown."""

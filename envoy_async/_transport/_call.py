@@ -62,9 +62,9 @@ class Call:
         """What the server was told and must not come back in an error."""
         return self.request.secret if self.credential is None else self.credential.value
 
-    def check(self) -> None:
-        """Refuse a credential the operation does not take, before anything is sent."""
-        why = objection(self.request.operation, self.credential)
+    def check(self, kind: type[Credentials] | None) -> None:
+        """Refuse a kind of credential that the operation does not take, before anything is sent."""
+        why = None if kind is None else objection(self.request.operation, kind)
         if why is not None:
             raise ConfigurationError(why)
 

@@ -55,7 +55,7 @@ def judge(response: Response, secret: str) -> Response | EnvoyError:
         case 2:
             return response
         case 3:
-            host = _host(response.headers.get("Location"))
+            host = _host(response.headers.get("Location"), secret)
             error: EnvoyError = RedirectError(f"the server redirects to {host}, which is never followed")
         case 0 | 1:
             error = InvalidResponseError("the server answered with a status that is no answer")
@@ -65,19 +65,20 @@ def judge(response: Response, secret: str) -> Response | EnvoyError:
     return error
 
 
-def _host(location: str | None) -> str:
+def _host(location: str | None, secret: str) -> str:
     try:
-        return URL(location or "").host or "an unnamed place"
+        host = URL(location or "").host or "an unnamed place"
     except ValueError:
         return "an unreadable place"
+    return "a place with a secret in its name" if secret and secret.lower() in host else host
 
 
-def translate(error: Exception, answer: aiohttp.ClientResponse | None, url: URL) -> EnvoyError:
+def translate(error: Exception, answer: aiohttp.ClientResponse | None, url: URL, secret: str) -> EnvoyError:
     """Return the public error for what an attempt raised; *answer* is there once a status had arrived."""
     if answer is None:
         return _unanswered(error, f"{url.host}:{url.port}")
     if answer.status >= 400:  # noqa: PLR2004 - refused already, whatever its body was
-        return status_error(Response(answer.status, answer.headers, b""))
+        return status_error(Response(answer.status, answer.headers, b""), secret)
     match error:
         case EnvoyError():
             found = error

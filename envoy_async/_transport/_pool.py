@@ -8,10 +8,11 @@ over several `asyncio.run` calls and leaves nothing behind. The gates' windows b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 
 import aiohttp
 
+from .._credentials import Credentials
 from .._gate import CATEGORIES, Gate, Window, category
 from .._retry import Kind
 from .._wire import Request
@@ -22,11 +23,11 @@ _IN_FLIGHT = 32
 
 
 class Lane:
-    """What one event loop uses: its sessions, its lines at the gates, and the turn to fetch a credential."""
+    """What one event loop uses: its sessions, its lines at the gates, and the task that fetches a credential."""
 
     def __init__(self, gates: Mapping[str, Gate], given: aiohttp.ClientSession | None) -> None:
-        self.turn = asyncio.Lock()
         self.open = True
+        self._fetching: asyncio.Task[Credentials] | None = None
         self._gates = gates
         self._running: set[asyncio.Timeout] = set()
         self._given = given
@@ -38,6 +39,13 @@ class Lane:
     def gate(self, request: Request) -> Gate:
         """Return the gate of the quota this request counts against."""
         return self._gates[category(request.template)]
+
+    def fetch(self, begin: Callable[[], Coroutine[None, None, Credentials]]) -> asyncio.Task[Credentials]:
+        """Return the fetch of a credential under way, begun now when there is none; it ends with the lane."""
+        if self._fetching is None or self._fetching.done():
+            self._fetching = asyncio.create_task(begin())
+            self._fetching.add_done_callback(_heard)
+        return self._fetching
 
     def session(self, kind: Kind) -> aiohttp.ClientSession:
         """Return the session that sends this kind of operation."""
@@ -60,10 +68,14 @@ class Lane:
             self.open = False
             for gate in self._gates.values():
                 gate.close()
+            if self._fetching is not None:
+                self._fetching.cancel()
             for limit in self._running:
                 if not limit.expired():
                     limit.reschedule(0)
             try:
+                if self._fetching is not None:
+                    await asyncio.wait([self._fetching])
                 while self._running:  # noqa: ASYNC110 - each hands its permit back while this gate still counts
                     await asyncio.sleep(0)
             finally:
@@ -75,6 +87,12 @@ class Lane:
                 await self._reads.close()
             finally:
                 await self._fresh.close()
+
+
+def _heard(fetching: asyncio.Task[Credentials]) -> None:
+    """Take note of a failure that nobody is left to hear of."""
+    if not fetching.cancelled():
+        fetching.exception()
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
@@ -104,6 +122,9 @@ class Pool:
         if self._loop is not None and self._loop.is_running() and self._loop is not asyncio.get_running_loop():
             msg = "this client is in use in another running event loop; make one client per loop"
             raise ConfigurationError(msg)
+        if self._loop is not None and self._loop.is_closed() and self._lane is not None and self._lane.open:
+            for window in self._windows.values():  # what was under way ended with its loop, and told nobody
+                window.in_flight = 0
         self._loop = asyncio.get_running_loop()
         self._lane = Lane({name: Gate(window, clock) for name, window in self._windows.items()}, self._given)
         await anext(self._lane.keeper)

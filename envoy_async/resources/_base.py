@@ -80,13 +80,14 @@ async def raw(
     send: Send, method: str, path: str, *, into: type[T] | None, query: Mapping[str, object] | None, body: object
 ) -> T | None:
     """Run an operation that has no method of its own; `EnvoyClient.request` says how."""
-    if method not in _METHODS:
+    if str(method) not in _METHODS:
         raise refused("method", f"method must be one of {', '.join(sorted(_METHODS))}")
     if into is not None and not readable(into):
         raise refused("into", "into must be a type that JSON can be read as, such as dict, a model, or Page[model]")
     try:
         content = None if body is None else encode(body)
         request = build(method, plain_path(path), query=query, body=content)
+        request = attrs.evolve(request, secret=str(fields(body).get("password", "")))
     except BadInput as bad:
         error = refused(bad.param, str(bad))
     else:
@@ -153,7 +154,7 @@ def _read(request: Request, response: Response, answer: type[T]) -> T:
     except InvalidResponseError as error:
         error.status = response.status
         wrong = outcome_unknown(error) if kind_of(request) is Kind.UNSAFE else error
-    raise at(wrong, request, response.attempts)
+    raise at(wrong, request, response.attempts).with_traceback(None)  # whose frames hold the body
 
 
 def _check(name: str, value: int, least: int, most: int) -> None:

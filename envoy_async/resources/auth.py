@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..models import LoginResult
-from ._base import Resource
+from ._base import Resource, refused
 
 
 class Auth(Resource):
@@ -22,4 +22,7 @@ class Auth(Resource):
             NotAuthenticatedError: the two do not fit.
         """
         body = {"email": email, "password": password}
+        for name, value in body.items():
+            if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need not type-check
+                raise refused(name, f"{name} must be text")
         return await self._call(LoginResult, "POST", "/auth/login", body=body, secret=password)

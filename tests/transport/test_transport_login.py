@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator
 
+import aiohttp
+import attrs
 import pytest
 
-from envoy_async import ApiKey, BearerToken, EnvoyClient, Login, RetryPolicy, Timeouts
+from envoy_async import ApiKey, BearerToken, EnvoyClient, Login, Timeouts
+from envoy_async._transport import Access
 from envoy_async.errors import (
     AttemptTimeoutError,
     ClientClosedError,
@@ -25,10 +29,21 @@ from envoy_async.errors import (
 )
 from envoy_async.models import Call
 from envoy_async.sandbox import Fault, Sandbox
-from tests.transport.conftest import UUID, MisbehavingServer, answer, failure_of, make_client, settled
+from tests.transport.conftest import (
+    NEW_LOAD,
+    UUID,
+    MisbehavingServer,
+    SkippingClock,
+    answer,
+    failure_of,
+    hang,
+    make_client,
+    settled,
+)
 
 NOW = 1_763_740_800.0  # Friday 2025-11-21, 16:00 UTC
 CANARY = "canary-7f3a-password"
+IN_FLIGHT = 32  # requests under way at once
 
 
 @pytest.fixture
@@ -78,7 +93,7 @@ async def test_a_token_outlives_the_event_loop(sandbox: Sandbox) -> None:
     assert sent(sandbox)["/auth/login", 200] == 1
 
 
-@pytest.mark.parametrize("tasks", [1, 200])
+@pytest.mark.parametrize("tasks", [1, 1_000])
 async def test_an_expired_token_is_replaced_once(sandbox: Sandbox, tasks: int) -> None:
     """After a 401 one new login serves all tasks, and each operation is sent once more."""
     call_id = next(iter(sandbox.store.calls))
@@ -89,7 +104,7 @@ async def test_an_expired_token_is_replaced_once(sandbox: Sandbox, tasks: int) -
     counts = sent(sandbox)
     assert counts["/auth/login", 200] == 2
     assert counts[f"/calls/{call_id}", 200] == tasks + 1
-    assert 1 <= counts[f"/calls/{call_id}", 401] <= tasks
+    assert 1 <= counts[f"/calls/{call_id}", 401] <= min(tasks, IN_FLIGHT)  # who waited in line takes the new token
 
 
 async def test_a_listing_goes_on_over_an_expired_token(sandbox: Sandbox) -> None:
@@ -132,13 +147,61 @@ async def test_a_token_refused_twice_is_the_answer(sandbox: Sandbox) -> None:
     assert sent(sandbox) == {("/auth/login", 200): 2, ("/loads/tab-counts", 401): 2}
 
 
-async def test_the_refused_credential_does_not_use_up_the_attempts(sandbox: Sandbox) -> None:
-    """The new token gets as many attempts as the policy allows."""
-    sandbox.fail(Fault(path="/loads/tab-counts", status=401))
-    sandbox.fail(Fault(path="/loads/tab-counts", nth=2, status=503))
-    async with client_of(sandbox, retry=RetryPolicy(max_attempts=2, base=0.01)) as envoy:
+async def test_an_operation_that_refuses_everybody_does_not_use_up_the_logins(sandbox: Sandbox) -> None:
+    """Where a fresh token was refused too, another is not fetched for a minute; other operations are not touched."""
+    sandbox.fail(Fault(method="GET", path="/loads/stats", status=401, times=None))
+    clock = SkippingClock()
+    async with client_of(sandbox, clock=clock) as envoy:
+        for _ in range(20):
+            assert type(await failure_of(envoy.loads.statistics())) is NotAuthenticatedError
         await envoy.loads.tab_counts()
-    assert sent(sandbox)["/loads/tab-counts", 200] == 1
+        assert sent(sandbox)["/auth/login", 200] == 2
+        sandbox.expire_tokens()
+        await envoy.loads.tab_counts()
+        assert sent(sandbox)["/auth/login", 200] == 3
+        clock.waits.append(61.0)
+        await failure_of(envoy.loads.statistics())
+        assert sent(sandbox)["/auth/login", 200] == 4
+
+
+def test_a_token_that_ends_again_at_once_is_not_held_against_the_operation() -> None:
+    """What has worked with a token and refuses it now, refuses it for its age; what never did, is left alone."""
+
+    async def source() -> ApiKey:
+        return ApiKey("key")
+
+    access = Access(source)
+    first = asyncio.run(access.fetch())
+    access.worked(first, "GET /a")
+    access.refused_again(first, "GET /a", 0.0)
+    assert access.current is None
+    assert access.renewable("GET /a", 0.0)
+    second = asyncio.run(access.fetch())
+    assert second is not first
+    assert second == first
+    access.refused_again(first, "GET /a", 0.0)  # somebody replaced it meanwhile
+    assert access.renewable("GET /a", 0.0)
+    access.refused_again(second, "GET /b", 0.0)
+    assert access.current is second
+    assert [access.renewable(name, at) for name, at in (("GET /a", 1.0), ("GET /b", 59.0), ("GET /b", 60.0))] == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_what_is_noted_about_operations_stays_small() -> None:
+    """Paths of `request` may hold ids, so that there is no end of them."""
+
+    async def source() -> ApiKey:
+        return ApiKey("key")
+
+    access = Access(source)
+    credential = asyncio.run(access.fetch())
+    for number in range(1_000):
+        access.worked(credential, f"GET /{number}")
+        access.refused_again(credential, f"POST /{number}", 60.0 * number)
+    assert (len(access._worked), len(access._vain)) == (100, 1)
 
 
 @pytest.mark.parametrize("credentials", [BearerToken("stale"), ApiKey("envai_live_stale")], ids=["token", "key"])
@@ -217,16 +280,51 @@ async def test_a_login_sends_no_credential() -> None:
     assert json.loads(received.body) == {"email": "dana@example.com", "password": CANARY}
 
 
-async def test_a_cancelled_login_passes_the_turn_on(sandbox: Sandbox) -> None:
-    """Who logs in for all may be cancelled; the next in line does it, and nobody is left waiting."""
-    sandbox.fail(Fault(method="POST", path="/auth/login", delay=0.9))
+async def test_a_login_outlives_who_asked_for_it(sandbox: Sandbox) -> None:
+    """Who came first may be cancelled, or run out of time: the login goes on for the others, and is not repeated."""
+    sandbox.fail(Fault(method="POST", path="/auth/login", delay=0.6))
     async with client_of(sandbox) as envoy:
+        hasty = asyncio.create_task(envoy.with_options(deadline=0.1).loads.tab_counts())
         tasks = [asyncio.create_task(envoy.loads.tab_counts()) for _ in range(5)]
         await settled(lambda: envoy._transport.pool._windows["auth"].in_flight)
         tasks[0].cancel()
         await asyncio.gather(*tasks[1:])
         assert tasks[0].cancelled()
+        assert type(await failure_of(hasty)) is DeadlineExceededError
     assert sent(sandbox)["/auth/login", 200] == 1
+
+
+async def test_a_login_nobody_waits_for_any_more_is_of_use_to_the_next(sandbox: Sandbox) -> None:
+    """Its token is kept, so that short patience does not use up the quota of logins."""
+    sandbox.fail(Fault(method="POST", path="/auth/login", delay=0.5))
+    async with client_of(sandbox) as envoy:
+        for _ in range(4):
+            await failure_of(envoy.with_options(deadline=0.05).loads.tab_counts())
+        await envoy.loads.tab_counts()
+    assert sent(sandbox)["/auth/login", 200] == 1
+
+
+async def test_a_login_nobody_waits_for_may_fail_unheard(sandbox: Sandbox) -> None:
+    """No warning about an error that nobody asked for; the next operation logs in anew."""
+    sandbox.fail(Fault(method="POST", path="/auth/login", delay=0.3, status=500))
+    async with client_of(sandbox) as envoy:
+        await failure_of(envoy.with_options(deadline=0.05).loads.tab_counts())
+        fetching = envoy._transport.pool._lane and envoy._transport.pool._lane._fetching
+        await settled(lambda: fetching and fetching.done())
+        await envoy.loads.tab_counts()
+
+
+async def test_a_cancelled_wait_for_a_login_shows_no_password(sandbox: Sandbox) -> None:
+    """The user's own timeout goes through no frame that holds the password or the token."""
+    sandbox.fail(Fault(method="POST", path="/auth/login", delay=0.4))
+    async with make_client(sandbox.base_url, credentials=Login(sandbox.email, CANARY)) as envoy:
+        with pytest.raises(TimeoutError) as caught:
+            await asyncio.wait_for(envoy.loads.tab_counts(), 0.05)
+    error: BaseException | None = caught.value
+    while error is not None:
+        shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+        assert CANARY not in "".join(shown.format())
+        error = error.__cause__ or error.__context__
 
 
 async def test_waiting_for_a_login_ends_with_the_deadline(sandbox: Sandbox) -> None:
@@ -294,6 +392,84 @@ async def test_a_callable_may_change_the_key(sandbox: Sandbox) -> None:
     assert [request.status for request in sandbox.requests] == [401, 200]
 
 
+@pytest.mark.parametrize("given", [False, True], ids=["own session", "session given"])
+async def test_closing_ends_a_callable(sandbox: Sandbox, given: bool) -> None:
+    """Who waits for it gets `ClientClosedError`, the callable is cancelled, and nothing is sent afterwards."""
+    ended: list[str] = []
+
+    async def vault() -> ApiKey:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.append("")
+        raise AssertionError
+
+    async with aiohttp.ClientSession() as session:
+        envoy = make_client(sandbox.base_url, credentials=vault, session=session if given else None)
+        async with envoy:
+            tasks = [asyncio.create_task(envoy.loads.tab_counts()) for _ in range(3)]
+            await settled(lambda: envoy._transport.pool._lane and envoy._transport.pool._lane._fetching)
+            await asyncio.sleep(0)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(result) for result in results} == {ClientClosedError}
+    assert (ended, sandbox.requests) == ([""], [])
+
+
+async def test_a_callable_that_ends_as_cancelled(sandbox: Sandbox) -> None:
+    """That is its own affair: nobody who waits is cancelled by it."""
+
+    async def vault() -> ApiKey:
+        raise asyncio.CancelledError
+
+    async with make_client(sandbox.base_url, credentials=vault) as envoy:
+        error = await failure_of(envoy.loads.tab_counts())
+    assert (type(error), error.message) == (ConfigurationError, "the credentials callable was cancelled")
+
+
+class StopError(BaseException):
+    """What is no error of a program, such as a debugger's quitting."""
+
+
+async def test_what_is_no_error_passes_through(sandbox: Sandbox) -> None:
+    """It is not turned into an error of the SDK."""
+
+    async def vault() -> ApiKey:
+        raise StopError
+
+    async with make_client(sandbox.base_url, credentials=vault) as envoy:
+        with pytest.raises(StopError):
+            await envoy.loads.tab_counts()
+
+
+async def test_a_callable_that_needs_what_it_is_to_give(sandbox: Sandbox) -> None:
+    """It is told at once that it waits for itself."""
+
+    async def vault() -> ApiKey:
+        await envoy.loads.tab_counts()
+        raise AssertionError
+
+    envoy = make_client(sandbox.base_url, credentials=vault)
+    async with envoy:
+        error = await failure_of(envoy.calls.get(UUID))
+    assert type(error) is ConfigurationError
+    assert "waits for itself" in str(error)
+    assert sandbox.requests == []
+
+
+async def test_a_callable_that_gives_the_same_again(sandbox: Sandbox) -> None:
+    """It is asked again for the tasks under way together, not once for each, and then no more for a while."""
+    stale, asked = BearerToken("stale"), list[str]()
+
+    async def vault() -> BearerToken:
+        asked.append("")
+        return stale
+
+    async with make_client(sandbox.base_url, credentials=vault) as envoy:
+        results = await asyncio.gather(*[envoy.loads.tab_counts() for _ in range(200)], return_exceptions=True)
+    assert {type(result) for result in results} == {NotAuthenticatedError}
+    assert len(asked) < IN_FLIGHT
+
+
 class VaultError(Exception):
     """What a callable of the user's may raise."""
 
@@ -309,7 +485,7 @@ async def test_what_a_callable_raises_is_seen(sandbox: Sandbox) -> None:
     errors = [result for result in results if isinstance(result, ConfigurationError)]
     assert [error.route for error in errors] == ["/loads/tab-counts", "/loads/stats"]
     assert "the credentials callable raised VaultError" in str(errors[0])
-    assert type(errors[0].__cause__) is VaultError
+    assert [type(error.__cause__) for error in errors] == [VaultError, VaultError]
     assert sandbox.requests == []
 
 
@@ -336,6 +512,54 @@ async def test_the_wrong_credential_is_refused_here(sandbox: Sandbox) -> None:
     assert "the client has ApiKey" in str(error)
     assert (error.method, error.route) == ("GET", "/api-keys")
     assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("password", ["right", "wrong"])
+async def test_no_login_for_what_takes_a_key(sandbox: Sandbox, password: str) -> None:
+    """A login gives a token, so what takes a key only is refused before anybody logs in."""
+    login = Login(sandbox.email, sandbox.password if password == "right" else CANARY)
+    async with make_client(sandbox.base_url, credentials=login) as envoy:
+        error = await failure_of(envoy.loads.create(NEW_LOAD))
+    assert type(error) is ConfigurationError
+    assert "needs an API key" in str(error)
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("token", ["", "two words", "é", "t" * 10_000], ids=["empty", "blank", "not ASCII", "huge"])
+async def test_a_login_that_gives_an_odd_token(token: str) -> None:
+    """What cannot go into a header is a wrong answer of the login, and goes nowhere."""
+    async with (
+        MisbehavingServer(answer(200, {"access_token": token})) as server,
+        make_client(server.url, credentials=Login("dana@example.com", CANARY)) as envoy,
+    ):
+        error = await failure_of(envoy.loads.tab_counts())
+        assert len(server.executed) == 1
+    assert (type(error), error.route) == (InvalidResponseError, "/auth/login")
+
+
+@pytest.mark.filterwarnings("ignore")  # what such a loop leaves behind is its owner's fault
+def test_a_loop_that_ended_in_the_middle_does_not_block_the_next() -> None:
+    """A request left behind by a loop nobody cleaned up does not count as under way for ever."""
+    envoy = make_client("http://127.0.0.1:9", timeouts=Timeouts(deadline=0.5))
+
+    async def leave() -> None:
+        async with MisbehavingServer(hang) as server:
+            envoy._transport.settings = attrs.evolve(envoy._transport.settings, base_url=server.url)
+            left.append(asyncio.ensure_future(envoy.request("GET", "/x")))
+            await server.until(1)
+
+    left: list[object] = []
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave())
+    loop.close()
+    assert envoy._transport.pool._windows["general"].in_flight == 1
+
+    async def go_on() -> None:
+        async with MisbehavingServer(answer(200, {})) as server, envoy:
+            envoy._transport.settings = attrs.evolve(envoy._transport.settings, base_url=server.url)
+            assert await envoy.request("GET", "/x", into=dict[str, object]) == {}
+
+    asyncio.run(go_on())
 
 
 async def test_a_login_that_times_out_once(sandbox: Sandbox) -> None:
