@@ -19,7 +19,7 @@ from tests.transport.conftest import UUID, MisbehavingServer, SkippingClock, ans
 
 def test_what_aiohttp_refuses_to_send_is_bad_input() -> None:
     """A request that aiohttp itself refuses never left, and the message does not quote it."""
-    found = translate(ValueError("envai_live_canary"), None, URL("https://api.test"))
+    found = translate(ValueError("envai_live_canary"), None, URL("https://api.test"), "")
     assert type(found) is errors.InvalidRequestError
     assert "canary" not in str(found)
 

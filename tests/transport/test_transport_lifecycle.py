@@ -269,3 +269,41 @@ async def test_three_loops_one_after_another(style: str) -> None:
             out, err = await process.communicate()
         assert (out.decode().split(), err.decode(), process.returncode) == (["3"] * 3, "", 0)
         assert len(server.executed) >= 9
+
+
+def test_a_loop_that_ended_in_the_middle_does_not_block_the_next() -> None:
+    """A request left behind by a loop nobody cleaned up does not count as under way for ever."""
+    program = """
+import asyncio, attrs
+from envoy_async import EnvoyClient, Timeouts
+
+async def serve(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    if served:
+        writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n{}")
+    served.append(1)
+
+async def first():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    envoy = EnvoyClient("envai_live_1", base_url=f"http://127.0.0.1:{port}", timeouts=Timeouts(deadline=2))
+    left.append(asyncio.ensure_future(envoy.request("GET", "/x")))
+    while not served:
+        await asyncio.sleep(0.01)
+    return envoy
+
+async def second(envoy):
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, envoy:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        envoy._transport.settings = attrs.evolve(envoy._transport.settings, base_url=address)
+        print(await envoy.request("GET", "/x", into=dict))
+
+served, left = [], []
+loop = asyncio.new_event_loop()
+envoy = loop.run_until_complete(first())
+loop.close()
+assert envoy._transport.pool._windows["general"].in_flight == 1
+asyncio.run(second(envoy))
+"""
+    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False)
+    assert ended.stdout == "{}\n", ended.stderr

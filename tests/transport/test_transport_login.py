@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import aiohttp
-import attrs
 import pytest
 
 from envoy_async import ApiKey, BearerToken, EnvoyClient, Login, Timeouts
@@ -36,7 +35,6 @@ from tests.transport.conftest import (
     SkippingClock,
     answer,
     failure_of,
-    hang,
     make_client,
     settled,
 )
@@ -535,31 +533,6 @@ async def test_a_login_that_gives_an_odd_token(token: str) -> None:
         error = await failure_of(envoy.loads.tab_counts())
         assert len(server.executed) == 1
     assert (type(error), error.route) == (InvalidResponseError, "/auth/login")
-
-
-@pytest.mark.filterwarnings("ignore")  # what such a loop leaves behind is its owner's fault
-def test_a_loop_that_ended_in_the_middle_does_not_block_the_next() -> None:
-    """A request left behind by a loop nobody cleaned up does not count as under way for ever."""
-    envoy = make_client("http://127.0.0.1:9", timeouts=Timeouts(deadline=0.5))
-
-    async def leave() -> None:
-        async with MisbehavingServer(hang) as server:
-            envoy._transport.settings = attrs.evolve(envoy._transport.settings, base_url=server.url)
-            left.append(asyncio.ensure_future(envoy.request("GET", "/x")))
-            await server.until(1)
-
-    left: list[object] = []
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(leave())
-    loop.close()
-    assert envoy._transport.pool._windows["general"].in_flight == 1
-
-    async def go_on() -> None:
-        async with MisbehavingServer(answer(200, {})) as server, envoy:
-            envoy._transport.settings = attrs.evolve(envoy._transport.settings, base_url=server.url)
-            assert await envoy.request("GET", "/x", into=dict[str, object]) == {}
-
-    asyncio.run(go_on())
 
 
 async def test_a_login_that_times_out_once(sandbox: Sandbox) -> None:

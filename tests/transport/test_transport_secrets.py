@@ -6,10 +6,13 @@ import asyncio
 import logging
 import pickle
 import traceback
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 import pytest
 
-from envoy_async import EnvoyClient, EnvoyError, RetryPolicy, Timeouts
+from envoy_async import BearerToken, EnvoyClient, EnvoyError, RetryPolicy, Timeouts
+from envoy_async.errors import InvalidResponseError, NotFoundError, OutcomeUnknownError, RedirectError
 from tests.transport.conftest import (
     CUT,
     KEY,
@@ -25,6 +28,7 @@ from tests.transport.conftest import (
     half_body,
     hang,
     make_client,
+    raw,
     redirect,
     trickle,
 )
@@ -125,3 +129,72 @@ async def test_a_key_that_the_server_echoes(body: object) -> None:
     """A server or proxy that repeats the key in its message does not get it into the logs."""
     error = await failed(answer(401, body), OPERATIONS["read"])
     assert KEY not in str(error)
+
+
+async def test_a_key_in_the_id_of_a_refusal_that_breaks_off() -> None:
+    """The request's id is kept when the body of an error is lost, and the key is taken out of it there as well."""
+    head = f"HTTP/1.1 404 Scripted\r\nX-Request-ID: r-{KEY}-1\r\nContent-Length: 100\r\n\r\n{{".encode()
+    error = await failed(raw("cut 404", head), OPERATIONS["read"])
+    assert type(error) is NotFoundError
+    assert error.request_id == "r-***-1"
+    assert KEY not in traces(error)
+
+
+@pytest.mark.parametrize("spell", [str, str.upper, str.title], ids=["as it is", "capitals", "title"])
+@pytest.mark.parametrize(
+    "place", ["https://{}.example/x", "//{}/", "https://u:p@x.{}:8443/", "https://x.example/?k={}"]
+)
+async def test_a_key_in_the_place_a_redirect_leads_to(place: str, spell: Callable[[str], str]) -> None:
+    """The error names the host alone, and not even that when the key is in it, in whatever case."""
+    key = KEY.replace("_", "-")
+    step = redirect(place.format(spell(key)))
+    async with MisbehavingServer(step) as server, make_client(server.url, credentials=key) as envoy:
+        error = await failure_of(envoy.calls.get(UUID))
+    assert type(error) is RedirectError
+    assert key not in traces(error).lower()
+    named = "x.example" if "?" in place else "a place with a secret in its name"
+    assert error.message == f"the server redirects to {named}, which is never followed"
+
+
+@pytest.mark.parametrize("place", ["https://[::1", "https://[]@", "http://[", "//[]@/"])
+async def test_a_redirect_to_an_unreadable_place(place: str) -> None:
+    """Whatever stands in the header, it ends in the SDK's own error."""
+    async with MisbehavingServer(redirect(place)) as server, make_client(server.url) as envoy:
+        error = await failure_of(envoy.calls.get(UUID))
+    assert type(error) is RedirectError
+    assert error.message == "the server redirects to an unreadable place, which is never followed"
+
+
+FRESH = "envai_live_fresh_secret_0042"
+UNREAD: dict[str, Operation] = {
+    "create": lambda envoy: envoy.api_keys.create(name="TMS"),
+    "request": lambda envoy: envoy.request("POST", "/api-keys", into=list[object], body={"name": "TMS"}),
+    "get": lambda envoy: envoy.api_keys.get(UUID),
+    "list": lambda envoy: envoy.api_keys.list().collect(),
+}
+
+
+def frames(error: BaseException | None) -> Iterator[FrameType]:
+    """Give every frame that an error keeps alive, and those of its last error and of what it is chained to."""
+    for part in chain(error):
+        for frame, _ in traceback.walk_tb(part.__traceback__):
+            yield frame
+        yield from frames(getattr(part, "last_error", None))
+
+
+@pytest.mark.parametrize("operation", UNREAD.values(), ids=list(UNREAD))
+async def test_the_secret_of_an_answer_that_cannot_be_read_is_in_no_frame(operation: Operation) -> None:
+    """A tool that reports every local variable finds no fresh key: not in the error, and not in its last error."""
+    step, token = answer(200, {"id": 5, "key": FRESH, "api_key": FRESH}), BearerToken("token-canary")
+    async with MisbehavingServer(step) as server, make_client(server.url, credentials=token) as envoy:
+        error = await failure_of(operation(envoy))
+    last = getattr(error, "last_error", None)
+    assert {type(error), type(last)} <= {OutcomeUnknownError, InvalidResponseError, type(None)}
+    assert InvalidResponseError in {type(error), type(last)}
+    held = list(frames(error))
+    assert held
+    for frame in held:
+        if frame.f_globals["__name__"].startswith("envoy_async"):
+            assert FRESH not in repr(frame.f_locals), frame.f_code.co_qualname
+    for part in (error, *chain(last)):
+        assert FRESH not in traces(part)
