@@ -197,7 +197,7 @@ def encode(name: str, value: object) -> str:
         case int() if abs(value) <= _LARGEST:
             return str(int(value))
         case float() if math.isfinite(value):
-            return _quoted(name, repr(value))
+            return _quoted(name, repr(float(value)))
         case datetime():
             return _quoted(name, instant(name, value))
         case date():

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _EXCERPT = 200  # characters kept of a body that is not the documented envelope
 _TELLING = 4  # characters; what is shorter is no secret, and stands in many a word
 _LONGEST = 1000  # characters kept of a message of the server
-_READ = 4096  # bytes looked at for an excerpt
+_READ = 4096  # characters looked at for an excerpt
 
 
 class EnvoyError(Exception):
@@ -229,7 +229,7 @@ def _envelope(body: bytes, secret: str) -> tuple[str | None, str | None, str | N
         found = json.loads(body)["error"]
         code, message, param = found["code"], found["message"], found.get("param")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        text = _without(body[:_READ].decode("utf-8", "replace"), secret)
+        text = _without(body.decode("utf-8", "replace"), secret)[:_READ]  # cut last, as in `_clean`
         return None, _clean(" ".join(text.split()), secret, _EXCERPT), None
     return _clean(code, secret), _clean(message, secret), _clean(param, secret)
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 import envoy_async
-from envoy_async import ApiKey, BearerToken, EnvoyClient, RetryPolicy, Timeouts
+from envoy_async import ApiKey, BearerToken, EnvoyClient, Login, RetryPolicy, Timeouts
 from envoy_async._credentials import Credentials
 from envoy_async.client import BASE_URL, _base_url, _credentials
 from envoy_async.errors import (
@@ -257,6 +257,52 @@ def test_a_view_changes_only_what_it_names() -> None:
     assert third._transport.access is envoy._transport.access
     assert type(third) is EnvoyClient
     assert envoy.with_options()._transport.settings == before
+
+
+class Office(EnvoyClient):
+    """A client of the caller's own, with an `__init__` and attributes of its own."""
+
+    def __init__(self, name: str, base_url: str, key: str) -> None:
+        super().__init__(key, base_url=base_url)
+        self.name = name
+        self.seen: list[str] = []
+
+    async def first(self) -> str:
+        """Note the first call's id."""
+        found = await self.calls.list().first()
+        assert found is not None
+        self.seen.append(f"{self.name} {found.id}")
+        return found.id
+
+
+async def test_a_view_of_a_class_of_ones_own_keeps_its_attributes(sandbox: Sandbox) -> None:
+    """The view is of the same class and shares what the client was given; its own settings are the view's alone."""
+    async with Office("Dallas", sandbox.base_url, sandbox.api_key) as office:
+        view = office.with_options(deadline=5).with_options(organization_id="org_other")
+        assert type(view) is Office
+        assert (view.name, view.seen) == ("Dallas", office.seen)
+        assert view.calls is not office.calls
+        found = await office.first()
+        assert view.seen == [f"Dallas {found}"]
+        with pytest.raises(PermissionDeniedError):
+            await view.first()
+        view.name = "Waco"
+        assert office.name == "Dallas"
+        assert await office.first() == found
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [("a@b", 5), ("a@b", None), ("a@b", b"canary-7f3a"), (5, "canary-7f3a"), ("", "canary-7f3a"), ("a@b", "")],
+    ids=repr,
+)
+def test_a_login_that_cannot_work_is_refused_at_once(parts: Any) -> None:
+    """Both parts are text and not empty; the message shows neither, and nothing waits for the first call to fail."""
+    with pytest.raises(
+        ConfigurationError, match=r"^the Login has no e-mail or no password, or one that is no"
+    ) as caught:
+        EnvoyClient(Login(*parts))
+    assert CANARY not in f"{caught.value!r} {vars(caught.value)}"
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), -0.0, "5"], ids=repr)

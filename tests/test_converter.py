@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import math
 import traceback
-from datetime import date, datetime, timedelta, timezone
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from enum import Enum
-from typing import Any
+from functools import partial
+from types import GenericAlias
+from typing import Any, Literal, cast
 
+import attrs
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -404,3 +411,220 @@ def test_text_that_is_not_unicode_is_not_sent(body: object) -> None:
 def test_plain_json_comes_through_unchanged(value: object) -> None:
     """What is JSON already is sent as it is."""
     assert json.loads(encode(value)) == value
+
+
+PAIRS: list[Any] = [tuple[str, int], tuple[Call, str], tuple[str], tuple[int, tuple[str, float]]]
+
+
+@pytest.mark.parametrize("form", [b"", BOM], ids=["fast", "slow"])
+def test_a_tuple_of_places_is_read_place_by_place(form: bytes) -> None:
+    """Each item is read as what stands at its place; it may be a model, or a tuple again."""
+    assert structure(form + b'["a", 1]', tuple[str, int]) == ("a", 1)
+    assert structure(form + b"[]", tuple[()]) == ()
+    assert structure(form + b'[1, ["a", 2.5]]', tuple[int, tuple[str, float]]) == (1, ("a", 2.5))
+    assert structure(form + body_of([CALL, "x"]), tuple[Call, str]) == (structure(body_of(CALL), Call), "x")
+    assert structure(form + b'{"a": [["b", 1]]}', dict[str, list[tuple[str, int]]]) == {"a": [("b", 1)]}
+
+
+@pytest.mark.parametrize("form", [b"", BOM], ids=["fast", "slow"])
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"[]", "array of 2"),
+        (b'["canary-7f3a"]', "array of 2"),
+        (b'["canary-7f3a", 1, 2]', "array of 2"),
+        (b'"ab"', "array of 2"),
+        (b'{"a": 1, "b": 2}', "array of 2"),
+        (b"null", "array of 2"),
+        (b"[1, 2]", "string"),
+        (b'["a", "canary-7f3a"]', "int"),
+        (b'["a", 1.0]', "int"),
+        (b'["a", true]', "int"),
+        (b'[null, "canary-7f3a"]', "string"),
+    ],
+    ids=repr,
+)
+def test_a_tuple_of_places_takes_nothing_else(form: bytes, body: bytes, why: str) -> None:
+    """Not one item more or less, and no item of another type; never a short tuple, and never text taken apart."""
+    with pytest.raises(InvalidResponseError, match=rf"^expected {why} @ \$$") as caught:
+        structure(form + body, tuple[str, int])
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+UNLIKE: list[Any] = [
+    list[set[str]],
+    dict[str, frozenset[str]],
+    tuple[bytes, ...],
+    list[bytearray],
+    tuple[str, bytes],
+    dict[str, list[set[int]]],
+    list[bytes | None],
+    Page[set[str]],
+]
+
+
+@pytest.mark.parametrize("type_", UNLIKE, ids=str)
+def test_a_type_that_python_alone_knows_is_told_beforehand_inside_another(type_: Any) -> None:
+    """As it is alone: JSON has no sets and no bytes, at whatever depth."""
+    assert not readable(type_)
+
+
+@pytest.mark.parametrize("type_", [set[str], frozenset[int], bytes, bytearray, set], ids=str)
+@pytest.mark.parametrize("item", [b"5", b'[["canary-7f3a"]]', b'[{"canary-7f3a": 1}]', b'{"canary-7f3a": 1}'], ids=repr)
+def test_a_type_that_python_alone_knows_is_refused_inside_another(type_: Any, item: bytes) -> None:
+    """No set of unhashable things, no five bytes made of a five: an error of the answer, with its place."""
+    for form in (b"", BOM):
+        for whole, body in ((list[type_], b"[%s]" % item), (dict[str, type_], b'{"a": %s}' % item)):
+            with pytest.raises(InvalidResponseError, match=r"^expected a type of JSON @ \$\[") as caught:
+                structure(form + body, whole)
+            assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("type_", [Sequence, Sequence[str], Sequence[object], typing.Sequence[str]], ids=str)
+def test_a_sequence_is_an_array(type_: Any) -> None:
+    """Read as a list; text is a sequence in Python only."""
+    assert readable(type_)
+    for form in (b"", BOM):
+        assert structure(form + b'["a", "b"]', type_) == ["a", "b"]
+        assert structure(form + b'{"x": ["a"]}', dict[str, type_]) == {"x": ["a"]}
+        for body in (b'"canary-7f3a"', b'{"canary-7f3a": 1}', b"5", b"null"):
+            with pytest.raises(InvalidResponseError, match=r"^expected array @ \$$") as caught:
+                structure(form + body, type_)
+            assert CANARY not in "".join(traceback.format_exception(caught.value))
+    with pytest.raises(InvalidResponseError, match=r"^expected array @ \$\[0\]$"):
+        structure(b'["canary-7f3a"]', list[type_])
+
+
+def raising(value: str) -> list[Callable[[], BaseException]]:
+    """Make every kind of exception a class of the caller's may raise, with the value in it or nothing at all."""
+    kinds: list[type[Exception]] = [
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        StopIteration,
+        OSError,
+    ]
+    kinds += [RecursionError, AssertionError, UnicodeError, Exception]
+    made: list[Callable[[], BaseException]] = [partial(kind, *args) for kind in kinds for args in ((), (value,), (5,))]
+    return [*made, lambda: ExceptionGroup(value, [ValueError(value)]), lambda: InvalidResponseErrorOfAnother(value)]
+
+
+class InvalidResponseErrorOfAnother(Exception):  # noqa: N818 - the name is the point
+    """An exception of the caller's own."""
+
+
+@pytest.mark.parametrize("make", raising(CANARY), ids=lambda make: ascii(make())[:40])
+def test_a_class_of_the_callers_may_raise_what_it_likes(make: Callable[[], BaseException]) -> None:
+    """It ends in an error of the answer, on both ways, alone or deep inside, and shows nothing of the answer."""
+
+    @attrs.define
+    class Checked:
+        name: str
+
+        def __attrs_post_init__(self) -> None:
+            raise make()
+
+    @dataclass
+    class Plain:
+        name: str
+
+        def __post_init__(self) -> None:
+            raise make()
+
+    class Bare:
+        def __init__(self, _: object) -> None:
+            raise make()
+
+    record = b'{"name": "canary-7f3a"}'
+    kinds: list[Any] = [Checked, Plain, Bare]
+    for kind in kinds:
+        array = b"[%s]" % record
+        wholes: list[tuple[Any, bytes]] = [(kind, record), (GenericAlias(list, kind), array)]
+        wholes.append((Page[kind], array))  # type: ignore[valid-type]
+        for whole, body in wholes:
+            for form in (b"", BOM):
+                with pytest.raises(InvalidResponseError) as caught:
+                    structure(form + body, whole)
+                assert CANARY not in "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
+                assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@attrs.frozen
+class Choice:
+    """A model of the caller's with a closed set of values."""
+
+    kind: Literal["a", "b"]
+
+
+@attrs.define
+class Unresolved:
+    """A model of the caller's that names a type nobody knows."""
+
+    thing: Nowhere  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
+
+
+FOREIGN: list[Any] = [
+    Choice,
+    list[Choice],
+    Literal["a"],
+    list[Literal["a"]],
+    Page[Call] | None,
+    list[Page[Call]],
+    Mapping[str, int],
+    typing.Mapping[str, Call],
+    Unresolved,
+    list[Unresolved],
+    complex,
+    Callable[[], str],
+    Decimal,
+    Any,
+]
+ANSWERS = (
+    b'"canary-7f3a"',
+    b'["canary-7f3a"]',
+    b'[["canary-7f3a"]]',
+    b'{"kind": "canary-7f3a", "thing": "canary-7f3a"}',
+    b'[{"kind": ["canary-7f3a"], "thing": 5}]',
+    b'{"data": ["canary-7f3a"]}',
+)
+
+
+@pytest.mark.parametrize("type_", FOREIGN, ids=str)
+@pytest.mark.parametrize("body", ANSWERS, ids=repr)
+def test_a_type_of_the_callers_is_told_beforehand_or_ends_in_an_error_of_the_answer(type_: Any, body: bytes) -> None:
+    """There is no third way out, and no value of the answer in the error."""
+    told = readable(type_)
+    assert told is (type_ not in {Unresolved, list[Unresolved]})
+    for form in (b"", BOM) if told else ():
+        error: InvalidResponseError | None = None
+        try:
+            found = structure(form + body, type_)
+        except InvalidResponseError as wrong:
+            error = wrong
+        else:
+            assert type_ in {Any, Decimal, complex} or found is None, found
+        assert CANARY not in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize("form", [b"", BOM], ids=["fast", "slow"])
+def test_a_closed_set_of_values_is_held(form: bytes) -> None:
+    """Alone and inside a model: what is in it is read, what is not is refused at its place without being shown."""
+    assert structure(form + b'{"kind": "a"}', Choice) == Choice("a")
+    assert structure(form + b'"a"', cast("Any", Literal["a"])) == "a"
+    with pytest.raises(InvalidResponseError, match=r"^not what was expected @ \$\[1\]\.kind$"):
+        structure(form + b'[{"kind": "b"}, {"kind": "canary-7f3a"}]', list[Choice])
+
+
+@pytest.mark.parametrize("form", [b"", BOM], ids=["fast", "slow"])
+def test_a_number_and_a_moment_are_read_alike_on_both_ways(form: bytes) -> None:
+    """A whole number is a number as well; a moment has a zone, and is text."""
+    assert structure(form + b"[1, 2.5]", list[float]) == [1.0, 2.5]
+    assert structure(form + body_of(CALL), Call).call_time == datetime(2025, 11, 21, 12, tzinfo=UTC)
+    for wrong in ("2025-11-21T12:00:00", "canary-7f3a", 5, None):
+        with pytest.raises(InvalidResponseError, match=r"^expected datetime with a time zone @ \$\.call_time$"):
+            structure(form + body_of(CALL | {"call_time": wrong}), Call)
+    for text in (b'"2.5"', b"true", b"null"):
+        with pytest.raises(InvalidResponseError, match=r"^expected number @ \$\[0\]$"):
+            structure(form + b"[%s]" % text, list[float])

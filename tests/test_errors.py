@@ -7,7 +7,7 @@ import inspect
 import json
 import pickle
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import example, given, settings, strategies as st
@@ -258,3 +258,65 @@ def test_no_body_breaks_the_error(body: bytes, status: int) -> None:
     assert error.__context__ is None
     assert str(error) in "".join(traceback.format_exception(error)) or not error.message.isprintable()
     assert vars(copy.copy(error)) == vars(error)
+
+
+SECRETS = [
+    "abcd",
+    "pass-12",
+    'say "hi"',
+    "back\\slash",
+    "tab\there",
+    "line\nbreak",
+    "two  blanks   inside",
+    "pässwörd",
+    "пароль 42",
+    "key\N{KEY}ring",
+    "*** stars",
+]
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as it is": lambda secret: secret,
+    "in JSON, escaped": lambda secret: json.dumps(secret)[1:-1],
+    "in JSON, in its own letters": lambda secret: json.dumps(secret, ensure_ascii=False)[1:-1],
+}
+
+
+@pytest.mark.parametrize("secret", SECRETS, ids=ascii)
+@pytest.mark.parametrize("spell", SPELLINGS.values(), ids=list(SPELLINGS))
+@pytest.mark.parametrize("body", ["bad: {}!", '<p title="{}">bad: {}</p>', '{{"detail": ["bad", {{"input": "{}"}}]}}'])
+def test_a_secret_is_taken_out_of_a_body_of_any_shape(secret: str, spell: Callable[[str], str], body: str) -> None:
+    """What a proxy or framework quotes of the request is not quoted on, however JSON or HTML spells it."""
+    text = body.format(*[spell(secret)] * 2)
+    error = status_error(answer(422, text.encode()), secret)
+    shown = f"{error} {error!r} {vars(error)}"
+    for form in (secret, " ".join(secret.split()), json.dumps(secret)[1:-1], repr(secret)[1:-1]):
+        assert form not in shown
+    assert error.message == " ".join(body.format("***", "***").split())
+
+
+@pytest.mark.parametrize("secret", SECRETS, ids=ascii)
+def test_a_secret_is_taken_out_of_every_part_of_the_envelope(secret: str) -> None:
+    """Code, message, and param, and the request's id, which a server may make of what it likes."""
+    body = envelope(f"c-{secret}", f"bad: {secret} ({json.dumps(secret)})", param=f"p[{secret}]")
+    error = status_error(answer(400, body, X_Request_ID=f"r-{secret}"), secret)
+    assert (error.code, error.message, error.param, error.request_id) == (
+        "c-***",
+        'bad: *** ("***")',
+        "p[***]",
+        "r-***",
+    )
+
+
+def test_what_is_too_short_to_be_a_secret_stays() -> None:
+    """Three characters stand in many a word; a message with holes would help nobody."""
+    assert status_error(answer(400, envelope("c", "a bad bag")), "a b").message == "a bad bag"
+    assert status_error(answer(400, b"a bad bag"), "").message == "a bad bag"
+    assert status_error(answer(400, b"a bad bag"), "bad ").message == "a ***bag"
+
+
+@pytest.mark.parametrize("start", range(4076, 4100))
+def test_a_secret_across_the_end_of_what_is_looked_at_leaves_no_part(start: int) -> None:
+    """Blanks are run together, so that what stands far behind comes into the excerpt; no part of a key does."""
+    secret = "envai_live_canary_7f3a91c2"
+    error = status_error(answer(500, b"oops" + b" " * start + secret.encode() + b"<br>"), secret)
+    assert "env" not in f"{error!r} {vars(error)}"
+    assert error.message.startswith("oops")

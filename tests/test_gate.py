@@ -364,3 +364,19 @@ async def test_closing_in_the_moment_ones_turn_comes_sends_away_too() -> None:
     with pytest.raises(ClientClosedError):
         await called
     assert window.in_flight == 0
+
+
+@pytest.mark.looptime
+async def test_a_closed_gate_lets_nobody_in() -> None:
+    """Who comes after the close is sent away at once, with room or without, and nothing is counted."""
+    loop = asyncio.get_running_loop()
+    for busy in (0, 1):
+        window = Window(max_in_flight=1)
+        gate = Gate(window, loop.time)
+        assert [gate.enter() for _ in range(busy)] == [True] * busy
+        gate.close()
+        for _ in range(2):
+            with pytest.raises(ClientClosedError, match=r"^the client was closed$"):
+                gate.enter()
+        assert window.in_flight == busy
+        assert gate.full is bool(busy)

@@ -6,7 +6,9 @@ import math
 import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from email.utils import format_datetime
-from urllib.parse import parse_qsl, unquote, urlsplit
+from enum import Enum, IntEnum
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import attrs
 import pytest
@@ -44,6 +46,24 @@ PREFIXES = {
     "preference_id": "pref_",
 }
 HOSTILE = ["", ".", "..", "a/b", "../loads", "a\r\nX-Evil: 1", "a\x00b", "a?b=c", "a#b", "%2e%2e", "\ud800", "é", "a b"]
+
+
+class Size(IntEnum):
+    """Members that are whole numbers."""
+
+    SMALL = 7
+
+
+class Weight(float, Enum):
+    """Members that are numbers."""
+
+    HALF = 0.5
+
+
+class Status(str, Enum):  # noqa: UP042 - the older way, in which str() gives the member's name
+    """Members that are text."""
+
+    IN_LINE = "in line"
 
 
 class NoOffset(tzinfo):
@@ -171,6 +191,9 @@ PLAIN_PATHS = [
     "/sub!$&'()*+,;=delims",
     "/%C3%A9/%20",
     "/a%2Fb",
+    "/a%20b",
+    "/caf%C3%A9",
+    "/%40%5B%60%7B%7F%2C%2f%3A%3f",
     "/...",
     "/.hidden/a..b",
     "/https:",
@@ -239,6 +262,37 @@ def test_a_path_that_could_lead_elsewhere_is_refused(path: str) -> None:
     assert caught.value.param == "path"
 
 
+@pytest.mark.parametrize("sign", "-._~abcijkopqwxyzABCJKOPQXYZ0189")
+def test_a_needless_escape_is_refused(sign: str) -> None:
+    """An operation has one spelling, so that the SDK's tables know it: letters, digits, and -._~ stand for themselves.
+
+    A login spelt otherwise would go out with the key, and an operation that takes one credential with the other.
+    """
+    for code in (f"%{ord(sign):02x}", f"%{ord(sign):02X}"):
+        for path in (f"/{code}", f"/auth/{code}login", f"/api{code}"):
+            with pytest.raises(BadInput, match=r"^path must start with one slash") as caught:
+                plain_path(path)
+            assert caught.value.param == "path"
+
+
+@pytest.mark.parametrize("path", ["/%61uth/login", "/api%2Dkeys", "/api%2dkeys", "/%7Ex", "/%7ex", "/a%5Fb", "/x%30"])
+def test_a_path_with_a_needless_escape_is_refused(path: str) -> None:
+    """The same, as a whole path."""
+    with pytest.raises(BadInput, match=r"^path must start with one slash"):
+        plain_path(path)
+
+
+@given(st.characters(min_codepoint=0, max_codepoint=0x7F))
+def test_an_escape_is_needed_where_quoting_makes_one(sign: str) -> None:
+    """Whatever the standard library would escape may be escaped, and nothing else may."""
+    path = f"/a%{ord(sign):02X}b"
+    try:
+        kept = plain_path(path)
+    except BadInput:
+        kept = None
+    assert kept == (path if quote(sign, safe="") != sign else None)
+
+
 @pytest.mark.parametrize("path", [None, 5, b"/calls", ["/calls"], object()], ids=lambda path: type(path).__name__)
 def test_a_path_that_is_no_text_is_refused(path: object) -> None:
     """As any other wrong path, and not by an error of Python's own."""
@@ -294,6 +348,9 @@ def test_no_path_leaves_the_base_url(path: str) -> None:
         (0, "0"),
         (-7, "-7"),
         (2.5, "2.5"),
+        (Size.SMALL, "7"),
+        (Weight.HALF, "0.5"),
+        (Status.IN_LINE, "in%20line"),
         (date(2025, 11, 21), "2025-11-21"),
         (datetime(2025, 11, 21, 8, tzinfo=UTC), "2025-11-21T08%3A00%3A00%2B00%3A00"),
         (datetime(2025, 11, 21, 8, tzinfo=timezone(timedelta(hours=-6))), "2025-11-21T08%3A00%3A00-06%3A00"),
@@ -558,3 +615,65 @@ def test_a_response_reads_its_own_headers() -> None:
     headers = {"Retry-After": "Wed, 21 Oct 2015 07:28:07 GMT", "Date": NOW}
     assert Response(429, headers, b"").retry_after == 7.0
     assert Response(429, {}, b"").retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("query", "target"),
+    [
+        ({"a&admin=1": "x"}, "/x?a%26admin%3D1=x"),
+        ({"a#b": 1}, "/x?a%23b=1"),
+        ({"a b": 1}, "/x?a%20b=1"),
+        ({"a=b": True, "page": 2}, "/x?a%3Db=true&page=2"),
+        ({"é": "é"}, "/x?%C3%A9=%C3%A9"),
+        ({"stops[0].city": "Waco"}, "/x?stops%5B0%5D.city=Waco"),
+        ({"a": None}, "/x"),
+        ({}, "/x"),
+        (None, "/x"),
+    ],
+    ids=repr,
+)
+def test_a_query_name_is_quoted_like_its_value(query: dict[str, object] | None, target: str) -> None:
+    """No name adds a parameter, ends the query, or breaks the request line; the server reads back what was given."""
+    request = build("GET", "/x", query=query)
+    assert request.target == target
+    names = [name for name, value in (query or {}).items() if value is not None]
+    assert [name for name, _ in parse_qsl(urlsplit("https://h" + target).query, keep_blank_values=True)] == names
+
+
+@given(st.dictionaries(st.text(), st.text() | st.integers(0, 9), max_size=3))
+def test_any_query_reads_back_or_is_refused(query: dict[str, str | int]) -> None:
+    """Whatever the names, each arrives whole with its own value, or nothing is sent."""
+    target, param = "", None
+    try:
+        target = build("GET", "/x", query=query).target
+    except BadInput as bad:
+        param = bad.param
+    if not target:
+        assert param in {"query", *query}
+        return
+    parts = urlsplit("https://h" + target)
+    assert (parts.path, parts.fragment) == ("/x", "")
+    read = parse_qsl(parts.query, keep_blank_values=True)
+    assert read == [(name, str(value)) for name, value in query.items()]
+
+
+@pytest.mark.parametrize("query", [[("a", 1)], "a=1", 5, {"a"}, b"a=1", [], "", 0, False], ids=repr)
+def test_a_query_that_is_no_mapping_is_refused(query: Any) -> None:
+    """Also an empty one; the refusal names the argument."""
+    with pytest.raises(BadInput, match=r"^query must be a mapping of names to values$") as caught:
+        build("GET", "/x", query=query)
+    assert caught.value.param == "query"
+
+
+@pytest.mark.parametrize("name", ["", 5, None, b"a", ("a",), True], ids=repr)
+def test_a_query_name_is_text(name: Any) -> None:
+    """Nothing is turned into text silently, and an empty name is none."""
+    with pytest.raises(BadInput, match=r"^query has a name that is no text, or empty$") as caught:
+        build("GET", "/x", query={"page": 1, name: "x"})
+    assert caught.value.param == "query"
+
+
+def test_a_query_name_that_is_not_unicode_is_refused() -> None:
+    """Half a character cannot be sent as a name either."""
+    with pytest.raises(BadInput, match="not valid Unicode"):
+        build("GET", "/x", query={"\ud800": 1})

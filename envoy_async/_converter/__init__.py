@@ -71,7 +71,7 @@ def structure(body: bytes, type_: type[T]) -> T:
 
 def readable(type_: object) -> bool:
     """Whether answers can be read as *type_*."""
-    if (get_origin(type_) or type_) in _UNLIKE_JSON:
+    if _unlike(type_):
         return False
     try:
         _converter().get_structure_hook(_Json[type_])  # type: ignore[valid-type]
@@ -80,11 +80,16 @@ def readable(type_: object) -> bool:
     return True
 
 
+def _unlike(type_: object) -> bool:
+    return (get_origin(type_) or type_) in _UNLIKE_JSON or any(map(_unlike, get_args(type_)))
+
+
 @cache
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=True)
     for leaf in (int, bool):
         converter.register_structure_hook(leaf, _strictly(leaf))
+    converter.register_structure_hook(bytes, _unlike_json)  # cattrs has one of its own, which makes 5 of them from 5
     converter.register_structure_hook(str, _string)
     converter.register_structure_hook(float, _float)
     converter.register_structure_hook_func(lambda t: t is Timestamp, _timestamp)
@@ -92,14 +97,8 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook_factory(attrs.has, partial(_object, converter))
     for unlike in _UNLIKE_JSON:
         converter.register_structure_hook_func(_made_from(unlike), _unlike_json)
-    for origin, reader in (
-        (Sequence, _array),
-        (tuple, _array),
-        (list, _array),
-        (dict, _mapping),
-        (_Json, _whole),
-        (Page, _page),
-    ):
+    arrays = ((origin, _array) for origin in (Sequence, tuple, list))
+    for origin, reader in (*arrays, (dict, _mapping), (_Json, _whole), (Page, _page)):
         converter.register_structure_hook_factory(_made_from(origin), partial(reader, converter))
     return converter
 
@@ -281,8 +280,8 @@ def _reason(error: BaseException, type_: type | None) -> str:
     """Say what was expected and never what was found: values may be personal data."""
     if isinstance(error, _ExpectedError):
         return f"expected {error}"
-    said = format_exception(error, type_)
-    return "not what was expected" if said.startswith("unknown error") else said  # which quotes the value
+    known = isinstance(error, KeyError | ValueError)  # what cattrs says of the others may quote the value
+    return format_exception(error, type_) if known else "not what was expected"
 
 
 def _refuse_constant(name: str) -> NoReturn:

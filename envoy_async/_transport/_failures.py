@@ -68,7 +68,7 @@ def judge(response: Response, secret: str) -> Response | EnvoyError:
 def _host(location: str | None, secret: str) -> str:
     try:
         host = URL(location or "").host or "an unnamed place"
-    except ValueError:
+    except (ValueError, IndexError):  # yarl trips over "https://[]@"
         return "an unreadable place"
     return "a place with a secret in its name" if secret and secret.lower() in host else host
 

@@ -87,7 +87,7 @@ async def raw(
     try:
         content = None if body is None else encode(body)
         request = build(method, plain_path(path), query=query, body=content)
-        request = attrs.evolve(request, secret=str(fields(body).get("password", "")))
+        request = attrs.evolve(request, secret=str(fields(body).get("password") or ""))
     except BadInput as bad:
         error = refused(bad.param, str(bad))
     else:
@@ -152,9 +152,9 @@ def _read(request: Request, response: Response, answer: type[T]) -> T:
     try:
         return structure(response.body, answer)
     except InvalidResponseError as error:
-        error.status = response.status
+        error.with_traceback(None).status = response.status  # its frames hold the body
         wrong = outcome_unknown(error) if kind_of(request) is Kind.UNSAFE else error
-    raise at(wrong, request, response.attempts).with_traceback(None)  # whose frames hold the body
+    raise at(wrong, request, response.attempts)
 
 
 def _check(name: str, value: int, least: int, most: int) -> None:

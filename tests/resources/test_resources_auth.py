@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,22 @@ async def test_a_password_json_cannot_hold_is_refused_here(envoy: EnvoyClient, s
     with pytest.raises(InvalidRequestError) as caught:
         await envoy.auth.login("a@example.com", "canary\ud800")
     assert caught.value.param == "password"
+    assert "canary" not in f"{caught.value!r} {vars(caught.value)}"
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    ("email", "password", "param"),
+    [("a@b", 5, "password"), ("a@b", None, "password"), ("a@b", b"canary", "password"), (["canary"], "x", "email")],
+    ids=repr,
+)
+async def test_email_and_password_are_text(
+    envoy: EnvoyClient, sandbox: Sandbox, email: Any, password: Any, param: str
+) -> None:
+    """Anything else is refused with the argument's name and without its value; nothing is sent."""
+    with pytest.raises(InvalidRequestError, match=rf"{param} must be text$") as caught:
+        await envoy.auth.login(email, password)
+    assert caught.value.param == param
     assert "canary" not in f"{caught.value!r} {vars(caught.value)}"
     assert sandbox.requests == []
 
