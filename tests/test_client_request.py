@@ -180,7 +180,7 @@ async def test_an_operation_has_one_spelling(envoy: EnvoyClient, sandbox: Sandbo
 async def test_a_password_that_is_quoted_back_is_not_in_the_error(
     envoy: EnvoyClient, sandbox: Sandbox, password: str, documented: bool
 ) -> None:
-    """A login by hand is as discreet as `auth.login`, whatever shape the refusal has."""
+    """A login by hand is as withheld as `auth.login`, whatever shape the refusal has."""
     wrong: dict[str, object] = {"error": {"code": "validation_error", "message": f"bad: {password}!", "param": None}}
     body = json.dumps(wrong if documented else {"detail": [{"input": {"password": password}}]})
     sandbox.fail(Fault(method="POST", path="/auth/login", status=422, body=body.encode()))

@@ -192,7 +192,7 @@ PLAIN_PATHS = [
     "/%C3%A9/%20",
     "/a%2Fb",
     "/a%20b",
-    "/caf%C3%A9",
+    "/na%C3%AFve",
     "/%40%5B%60%7B%7F%2C%2f%3A%3f",
     "/...",
     "/.hidden/a..b",
