@@ -281,6 +281,7 @@ async def serve(reader, writer):
     await reader.readuntil(b"\\r\\n\\r\\n")
     if served:
         writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n{}")
+        writer.close()
     served.append(1)
 
 async def first():
@@ -305,5 +306,6 @@ loop.close()
 assert envoy._transport.pool._windows["general"].in_flight == 1
 asyncio.run(second(envoy))
 """
-    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert ended.stdout == "{}\n", ended.stderr
