@@ -211,6 +211,9 @@ def _credentials(
             return given
         case _ if callable(given):
             return given
+        case _ if given is not None:
+            kind = type(given).__name__
+            msg = f"credentials must be text, ApiKey, BearerToken, Login, or an async callable, not {kind}"
         case _:
             msg = "no credentials: pass an API key to EnvoyClient, or set ENVOY_API_KEY or ENVOY_BEARER_TOKEN"
     raise ConfigurationError(msg)

@@ -72,7 +72,11 @@ class EnvoyError(Exception):
     def __str__(self) -> str:
         where = f"{self.method} {self.route}: " if self.method else ""
         tries = f" (after {len(self.attempts)} attempts)" if len(self.attempts) > 1 else ""
-        return f"{where}{self.message}{tries}"
+        return f"{where}{self._told}{tries}"
+
+    @property
+    def _told(self) -> str:
+        return self.message
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -140,7 +144,12 @@ class StatusError(EnvoyError):
 
 
 class ValidationError(StatusError):
-    """The server refused the input (400, 422); `param` names the field."""
+    """The server refused the input (400, 422); `param` names the field, and so does the text."""
+
+    @property
+    def _told(self) -> str:
+        named = self.param is None or self.param in self.message
+        return self.message if named else f"{self.param}: {self.message}"
 
 
 class InvalidIdFormatError(ValidationError):

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from envoy_async.cli import main
-from envoy_async.sandbox import Sandbox
+from envoy_async.sandbox import Fault, Sandbox
 from tests.test_cli_operations import NOBODY, STOPS, running
 
 NOON = 1_763_740_800.0  # Unix seconds, 2025-11-21T16:00:00Z
@@ -170,3 +170,25 @@ def test_a_token_missing_is_said(shell: Shell, monkeypatch: pytest.MonkeyPatch) 
     """What needs a token and finds none names the variable, and sends nothing."""
     monkeypatch.delenv("ENVOY_BEARER_TOKEN")
     assert "ENVOY_BEARER_TOKEN" in shell("api-keys", "get", NOBODY, code=2)
+
+
+def test_a_batch_that_failed_in_part_ends_with_1(
+    shell: Shell, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The results are printed all the same, and a line says how many failed, so that a script can tell."""
+    load = {"load_number": "LD-1", "equipment_type": "VAN", "stops": STOPS}
+    loads = json.dumps([load, load | {"weight": -1}])
+    assert main(["loads", "create-batch", "--loads", loads]) == 1
+    out, err = capsys.readouterr()
+    assert [row["success"] for row in json.loads(out)["results"]] == [True, False]
+    assert err == "1 failed; the results say why\n"
+    sandbox.fail(Fault(method="POST", path="/loads", body=b'{"success": false, "load_id": "load_1"}'))
+    assert main(["loads", "create", "--load", json.dumps(load)]) == 1
+
+
+def test_the_options_for_a_credential_are_named(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error about credentials says which options there are."""
+    monkeypatch.delenv("ENVOY_BEARER_TOKEN")
+    assert "--bearer-token" in shell("api-keys", "list", code=2)
+    monkeypatch.delenv("ENVOY_API_KEY")
+    assert "--api-key" in shell("calls", "list", code=2)

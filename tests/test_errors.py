@@ -320,3 +320,19 @@ def test_a_secret_across_the_end_of_what_is_looked_at_leaves_no_part(start: int)
     error = status_error(answer(500, b"oops" + b" " * start + secret.encode() + b"<br>"), secret)
     assert "env" not in f"{error!r} {vars(error)}"
     assert error.message.startswith("oops")
+
+
+@pytest.mark.parametrize(
+    ("message", "param", "text"),
+    [
+        ("must be one of a, b", "reason", "reason: must be one of a, b"),
+        ("reason must be one of a, b", "reason", "reason must be one of a, b"),
+        ("field required", None, "field required"),
+    ],
+)
+def test_a_refused_field_is_named_in_the_text(message: str, param: str | None, text: str) -> None:
+    """Who reads only the text of an error learns which field it is about, once."""
+    error = errors.ValidationError(message)
+    error.param = param
+    assert str(error) == text
+    assert error.message == message

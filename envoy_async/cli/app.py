@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # whoever read has seen enough
         _silence()
         return 0
-    except (EnvoyError, OSError, UnicodeError) as error:
+    except (EnvoyError, OSError, OverflowError, UnicodeError) as error:
         return _fail(error, 1)
     return code if isinstance(code, int) else 0
 
@@ -83,7 +83,7 @@ def sandbox(
     Args:
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
-        seed: what the data is made from; the same seed gives the same data.
+        seed: what the data is made from; the same seed gives the same ids.
         calls: calls to begin with.
         loads: loads to begin with.
         quota: requests per window; 0 for no limit.
@@ -123,6 +123,8 @@ def _fail(error: Exception, code: int) -> int:
 
 
 def _message(error: Exception) -> str:
+    if isinstance(error, ConfigurationError) and re.search("API key|bearer token", error.message):
+        return f"{error} (or --api-key, --bearer-token)"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)

@@ -193,7 +193,10 @@ def _lines(outcome: Outcome) -> list[tuple[str, str]]:
     report = outcome.report
     retries = report.requests - report.pages
     return [
-        ("fetched", f"{report.records:,} records, {counted(report.pages, 'page')}, {report.requests} requests"),
+        (
+            "fetched",
+            f"{report.records:,} records, {counted(report.pages, 'page')}, {counted(report.requests, 'request')}",
+        ),
         ("waited", f"{report.waited:.1f} s, for quota"),
         ("retried", f"{counted(retries, 'request')}, {report.rate_limited} refused for quota (429)"),
         ("drifted", f"{outcome.inserted} inserted, {outcome.deleted} deleted, {report.stepped_back} steps back"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import sys
 from collections.abc import AsyncIterable, Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
@@ -122,25 +123,25 @@ def install(app: App) -> None:
         app.command(below)
 
 
-def command(operation: Operation) -> Callable[..., None]:
+def command(operation: Operation) -> Callable[..., int]:
     """Make the function behind a command: its signature is what cyclopts parses."""
     parameters = operation.parameters
     options = sorted(map(_option, parameters.values()), key=lambda option: option.kind)
     flags = inspect.Parameter(_FLAGS, inspect.Parameter.KEYWORD_ONLY, annotation=Flags, default=Flags())
     signature = inspect.Signature([*options, flags])
 
-    def run(*args: object, **kwargs: object) -> None:
+    def run(*args: object, **kwargs: object) -> int:
         given = signature.bind(*args, **kwargs).arguments
         flags = given.pop(_FLAGS, Flags())
         values = {name: _value(parameters[name], value) for name, value in given.items()}
-        asyncio.run(_run(operation, values, flags))
+        return _code(asyncio.run(_run(operation, values, flags)))
 
     run.__doc__ = _help(operation.method)
     run.__signature__ = signature  # type: ignore[attr-defined]
     return run
 
 
-async def _run(operation: Operation, values: Mapping[str, object], flags: Flags) -> None:
+async def _run(operation: Operation, values: Mapping[str, object], flags: Flags) -> object:
     async with flags.client(token=operation.token) as envoy:
         answer = operation.method(getattr(envoy, operation.group), **values)
         with opened(flags.to) as file:
@@ -149,7 +150,7 @@ async def _run(operation: Operation, values: Mapping[str, object], flags: Flags)
                 found = await cast("Any", answer)
                 if found is not None:  # what only deletes has no answer
                     write(found, format, file)
-                return
+                return found
             sheet_ = sheet(format, file, list(attrs.fields_dict(cast("type[attrs.AttrsInstance]", operation.item))))
             title = f"{operation.group} {operation.name}"
             with Meter(title, shown=flags.to is not None or format == "table", lasting=flags.to is not None) as meter:
@@ -159,6 +160,15 @@ async def _run(operation: Operation, values: Mapping[str, object], flags: Flags)
                     file.flush()
                     meter.show(pages.report)
             sheet_.end()
+    return None
+
+
+def _code(answer: object) -> int:
+    """Say with the exit code whether all went through; a batch may have failed in part, and is no error."""
+    failed = getattr(answer, "failed", 0)
+    if failed:
+        sys.stderr.write(f"{failed} failed; the results say why\n")
+    return 1 if failed or getattr(answer, "success", True) is False else 0
 
 
 def _option(parameter: inspect.Parameter) -> inspect.Parameter:

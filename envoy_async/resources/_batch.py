@@ -171,9 +171,10 @@ async def _some(source: AsyncIterator[T]) -> list[T]:
     return batch
 
 
-def _iterator(name: str, items: Iterable[T]) -> Iterator[T]:
+def _iterator(name: str, items: Any) -> Iterator[Any]:
     try:
-        return iter(items)
+        if not isinstance(items, str | bytes | Mapping):  # whose parts are no records
+            return iter(items)
     except TypeError:
-        error = refused(name, f"{name} must be an iterable or async iterable")
-    raise error
+        pass
+    raise refused(name, f"{name} must be an iterable or async iterable of {name}, not {type(items).__name__}")

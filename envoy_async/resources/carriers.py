@@ -111,7 +111,7 @@ class Carriers(Resource):
 
         Args:
             carrier_id: the carrier.
-            reason: an `AuditReason` or its text.
+            reason: `pause_on_lane`, `service_quality`, `compliance`, `other`, or a code not met yet.
             reason_note: free text that goes with it.
         """
         body = AuditNote(reason=reason, reason_note=reason_note)
@@ -127,7 +127,7 @@ class Carriers(Resource):
 
         Args:
             carrier_id: the carrier.
-            reason: an `AuditReason` or its text.
+            reason: `pause_on_lane`, `service_quality`, `compliance`, `other`, or a code not met yet.
             reason_note: free text that goes with it.
         """
         body = AuditNote(reason=reason, reason_note=reason_note)

@@ -60,7 +60,7 @@ class LanePreferences(Resource):
         Args:
             carrier_id: the carrier.
             preference_id: the lane preference.
-            reason: an `AuditReason` or its text.
+            reason: `pause_on_lane`, `service_quality`, `compliance`, `other`, or a code not met yet.
             reason_note: free text that goes with it.
         """
         ids = {"carrier_id": carrier_id, "preference_id": preference_id}
@@ -83,7 +83,7 @@ class LanePreferences(Resource):
         Args:
             carrier_id: the carrier.
             preference_id: the lane preference.
-            reason: an `AuditReason` or its text.
+            reason: `pause_on_lane`, `service_quality`, `compliance`, `other`, or a code not met yet.
             reason_note: free text that goes with it.
         """
         ids = {"carrier_id": carrier_id, "preference_id": preference_id}

@@ -33,7 +33,18 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None, *, stop: asyncio.Event | None = None) -> int:
     """Run a sandbox until Ctrl-C, SIGTERM, or `stop`; gives the exit code."""
     options = make_parser().parse_args(arguments)
-    sandbox = Sandbox(
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(serve(_sandbox(options), tell=partial(print, flush=True), stop=stop))
+    except (OSError, OverflowError, ValueError) as error:  # an address in use, a port or a number there is not
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+def _sandbox(options: argparse.Namespace) -> Sandbox:
+    """Make the sandbox asked for."""
+    return Sandbox(
         seed=options.seed,
         calls=options.calls,
         loads=options.loads,
@@ -43,9 +54,6 @@ def main(arguments: Sequence[str] | None = None, *, stop: asyncio.Event | None =
         host=options.host,
         port=options.port,
     )
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(sandbox, tell=partial(print, flush=True), stop=stop))
-    return 0
 
 
 if __name__ == "__main__":  # pragma: no cover - run in a process of its own by the tests

@@ -1,4 +1,4 @@
-"""From one number to a whole brokerage: the same seed gives the same keys, ids, and data.
+"""From one number to a whole brokerage: the same seed gives the same keys and ids, at the same time the same data.
 
 Everything random comes from ``Random(seed)`` and generators drawn from it; what is not about the first organization
 has generators of its own, so that this one's data stays as it is. Ids have a generator of their own, so they stay the

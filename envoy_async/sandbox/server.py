@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 LARGEST_BODY = 64 * 1024 * 1024
 SHUTDOWN_GRACE = 0.1
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to reach a server that listens everywhere
 
 
 class Sandbox:
@@ -83,6 +84,7 @@ class Sandbox:
         if self._runner is None:
             raise RuntimeError("the sandbox is not running: use 'async with' or await start()")
         host, port = self._runner.addresses[0][:2]
+        host = LOOPBACK.get(host, host)
         return f"http://{f'[{host}]' if ':' in host else host}:{port}{BASE_PATH}"
 
     @property

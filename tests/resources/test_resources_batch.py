@@ -59,7 +59,7 @@ SHAPES: dict[str, Callable[[Iterable[str]], Any]] = {
     "list": list,
     "tuple": tuple,
     "deque": deque,
-    "keys": dict.fromkeys,
+    "keys": lambda items: dict.fromkeys(items).keys(),
     "generator": lambda items: (item for item in items),
     "async generator": lambda items: Numbers(items).each(),
     "async iterable": Numbers,
@@ -315,11 +315,25 @@ async def test_an_empty_input_is_refused(shape: str) -> None:
     assert (caught.value.param, service.batches) == ("loads", [])
 
 
-@pytest.mark.parametrize("items", [None, 5, 1.5, object(), len], ids=["none", "int", "float", "object", "function"])
+NO_ITEMS: dict[str, Any] = {
+    "none": None,
+    "int": 5,
+    "float": 1.5,
+    "object": object(),
+    "function": len,
+    "text": "LD-1",
+    "bytes": b"LD-1",
+    "one mapping": {"load_number": "LD-1"},
+}
+
+
+@pytest.mark.parametrize("items", NO_ITEMS.values(), ids=NO_ITEMS)
 async def test_what_cannot_be_run_through_is_refused(items: Any) -> None:
     """The refusal names the field, and no error of Python's own stands behind it."""
     service = Service()
-    with pytest.raises(InvalidRequestError, match=r"^carriers must be an iterable or async iterable$") as caught:
+    with pytest.raises(
+        InvalidRequestError, match=r"^carriers must be an iterable or async iterable of carriers, not \w+$"
+    ) as caught:
         await sent("carriers", items, service.send)
     assert (caught.value.param, caught.value.__context__, service.batches) == ("carriers", None, [])
 

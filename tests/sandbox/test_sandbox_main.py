@@ -73,3 +73,15 @@ def test_a_real_process_ends_with_exit_code_0(number: signal.Signals) -> None:
         _, errors = process.communicate(timeout=20)
     assert (refused.value.code, process.returncode) == (401, 0)
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--port", "99999"], "port"), (["--window", "0"], "positive"), (["--host", "192.0.2.1"], "192.0.2.1")],
+)
+def test_what_cannot_be_had_is_one_line(options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A port there is not, a window without length, an address of another machine: exit code 1 and no traceback."""
+    assert main([*OPTIONS, *options]) == 1
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    assert said in shown.err

@@ -142,3 +142,15 @@ async def test_requests_and_executions_are_written_down(sandbox: Sandbox, send: 
     (ran,) = sandbox.executions
     assert (ran.operation, ran.method, ran.path, ran.body) == ("calls.list", "GET", "/api/v1/calls", None)
     assert ran.at == sandbox.requests[0].at == 1_763_740_800.0
+
+
+@pytest.mark.parametrize(("host", "reached"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "127.0.0.1")])  # noqa: S104
+async def test_a_sandbox_that_listens_everywhere_is_reached_here(host: str, reached: str) -> None:
+    """The address it tells is one that clients take: plain http is for loopback addresses only."""
+    async with Sandbox(calls=1, loads=1, host=host) as sandbox:
+        assert sandbox.base_url.startswith(f"http://{reached}:")
+        async with (
+            aiohttp.ClientSession(headers={"X-API-Key": sandbox.api_key}) as session,
+            session.get(f"{sandbox.base_url}/loads/tab-counts") as answer,
+        ):
+            assert answer.status == 200
