@@ -172,9 +172,10 @@ async def _some(source: AsyncIterator[T]) -> list[T]:
 
 
 def _iterator(name: str, items: Any) -> Iterator[Any]:
+    kind = type(items).__name__
     try:
         if not isinstance(items, str | bytes | Mapping):  # whose parts are no records
             return iter(items)
     except TypeError:
         pass
-    raise refused(name, f"{name} must be an iterable or async iterable of {name}, not {type(items).__name__}")
+    raise refused(name, f"{name} must be an iterable or async iterable of {name}, not {kind}")

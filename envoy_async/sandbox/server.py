@@ -83,8 +83,8 @@ class Sandbox:
         """What operation paths are appended to; RuntimeError while the sandbox is not running."""
         if self._runner is None:
             raise RuntimeError("the sandbox is not running: use 'async with' or await start()")
-        host, port = self._runner.addresses[0][:2]
-        host = LOOPBACK.get(host, host)
+        address, port = self._runner.addresses[0][:2]
+        host = LOOPBACK.get(address, str(address))
         return f"http://{f'[{host}]' if ':' in host else host}:{port}{BASE_PATH}"
 
     @property
