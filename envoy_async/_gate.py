@@ -8,7 +8,7 @@ it at some moment in between, so no trailing window of the server's ever holds m
 
 The length of the window is the documented minute until an answer says that its request is alone in the
 window: then `Reset - Date` (both on the server's clock) is a whole window. What others use of the quota is left
-to them until the server's reset; then one request asks again.
+to them until the server's reset; then one request asks again. So it does while the length is not known.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Window:
     def __init__(self, max_in_flight: int) -> None:
         self.limit: int | None = None
         self.length = _DOCUMENTED
+        self._measured = False
         self.in_flight = 0
         self._max_in_flight = max_in_flight
         self._answered: deque[float] = deque()
@@ -60,8 +61,10 @@ class Window:
         if self.in_flight + len(self._answered) + self._foreign < SHARE * self.limit:
             return 0.0
         ends = [self._answered[0] + self.length - now] if self._answered else []
-        if not self.in_flight:  # by the server's word there is room again then: one request asks how much
-            ends.append(self._refill_at - now)
+        if not self.in_flight and (self._foreign or not self._measured):
+            ends.append(
+                self._refill_at - now
+            )  # by the server's word there is room again then: one request asks how much
         return max(0.0, min(ends, default=math.inf))
 
     @property
@@ -105,7 +108,7 @@ class Window:
         if remaining is None:
             return
         if remaining >= limit - 1:  # nobody but this request is in the window, so its end is a whole window away
-            self.length = reset
+            self.length, self._measured = reset, True
         self._forget(now)
         foreign = max(0, limit - remaining - self.in_flight - len(self._answered))
         # what is under way may not have reached the server when it counted, so it can only add to what we know

@@ -282,7 +282,7 @@ async def serve(reader, writer):
     if served:
         writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n{}")
         writer.close()
-    served.append(1)
+    served.append(writer)  # a writer let go hangs up
 
 async def first():
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
