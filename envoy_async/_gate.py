@@ -62,9 +62,8 @@ class Window:
             return 0.0
         ends = [self._answered[0] + self.length - now] if self._answered else []
         if not self.in_flight and (self._foreign or not self._measured):
-            ends.append(
-                self._refill_at - now
-            )  # by the server's word there is room again then: one request asks how much
+            # by the server's word there is room again then: one request asks how much
+            ends.append(self._refill_at - now)
         return max(0.0, min(ends, default=math.inf))
 
     @property

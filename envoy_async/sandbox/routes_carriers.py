@@ -8,22 +8,20 @@ ignored, the lanes of a batch among them; that switching a carrier to where it s
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from .answers import ApiError, Record, invalid
 from .audit import read_reason, write_audit
+from .batches import run_batch
 from .carrier_fields import new_carrier, read_changes, read_new
 from .events import emit
 from .listing import page_from
 from .routing import Inquiry, Operation
 from .store import newest_first
-from .validation import find_row, is_record, need, need_list, need_record
+from .validation import find_row, is_record, need, need_record
 
 if TYPE_CHECKING:
     from .store import Store
-
-MOST_CARRIERS = 1_000
 
 
 def find_carrier(store: Store, inquiry: Inquiry) -> Record:
@@ -44,22 +42,7 @@ def create_carrier(store: Store, inquiry: Inquiry) -> object:
 
 def create_carriers(store: Store, inquiry: Inquiry) -> object:
     """Answer POST /carriers/batch: each carrier stands alone."""
-    items = need_list(need_record(inquiry.body), "carriers")
-    if len(items) > MOST_CARRIERS:
-        raise invalid("carriers", f"must have at most {MOST_CARRIERS} items")
-    results = [_attempt(store, item) for item in items]
-    operations = Counter(result["operation"] for result in results)
-    failed = operations[None]
-    return {
-        "success": failed < len(items),
-        "total": len(items),
-        "successful": len(items) - failed,
-        "failed": failed,
-        "created": operations["created"],
-        "updated": operations["updated"],
-        "results": results,
-        "processed_at": store.stamp(),
-    }
+    return run_batch(store, inquiry, "carriers", "total", _attempt)
 
 
 def update_carrier(store: Store, inquiry: Inquiry) -> object:

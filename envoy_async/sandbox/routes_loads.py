@@ -10,17 +10,16 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from .answers import ApiError, Record, invalid
+from .batches import run_batch
 from .events import emit
 from .listing import page_from
 from .routing import Inquiry, Operation
 from .store import newest_first
 from .validation import (
     LOAD_FIELDS,
-    MOST_LOADS,
     check_load,
     find_row,
     is_record,
-    need_list,
     need_record,
 )
 
@@ -56,22 +55,7 @@ def create_load(store: Store, inquiry: Inquiry) -> object:
 
 def create_loads(store: Store, inquiry: Inquiry) -> object:
     """Answer POST /loads/batch: each load stands alone."""
-    items = need_list(need_record(inquiry.body), "loads")
-    if len(items) > MOST_LOADS:
-        raise invalid("loads", f"must have at most {MOST_LOADS} items")
-    results = [_attempt(store, item) for item in items]
-    operations = Counter(result["operation"] for result in results)
-    failed = operations[None]
-    return {
-        "success": failed < len(items),
-        "total_loads": len(items),
-        "successful": len(items) - failed,
-        "failed": failed,
-        "created": operations["created"],
-        "updated": operations["updated"],
-        "results": results,
-        "processed_at": store.stamp(),
-    }
+    return run_batch(store, inquiry, "loads", "total_loads", _attempt)
 
 
 def update_load(store: Store, inquiry: Inquiry) -> object:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-MOST_LOADS = 1_000
 FEWEST_STOPS = 2
 DEEPEST = 100
 MOST_BITS = 1_023  # a longer integer is no double

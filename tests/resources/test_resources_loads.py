@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 import attrs
@@ -32,6 +32,7 @@ from envoy_async.models import (
     Stop,
 )
 from envoy_async.sandbox import Fault, Sandbox
+from tests.resources.conftest import assert_shows
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 NOBODY = "load_00000000-0000-4000-8000-000000000000"
@@ -49,22 +50,6 @@ NO_OBJECT = "the body must be an object: a model, or a mapping of field names to
 def numbers_sent(body: Any) -> list[object]:
     """Give the numbers of the loads in a batch, as they arrived."""
     return [load["load_number"] for load in body["loads"]]
-
-
-def assert_shows(found: Any, kept: Any) -> None:
-    """Insist that an answer shows the store's value; fields a model does not know are left alone."""
-    kind: Any = found.__class__
-    if attrs.has(kind):
-        for name in attrs.fields_dict(kind):
-            assert_shows(getattr(found, name), kept[name])
-    elif kind is datetime:
-        assert found == datetime.fromisoformat(kept)
-        assert found.tzinfo is UTC
-    elif kind is tuple:
-        for item, twin in zip(found, kept, strict=True):
-            assert_shows(item, twin)
-    else:
-        assert found == kept
 
 
 def newest(rows: Any) -> list[dict[str, Any]]:
