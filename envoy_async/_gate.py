@@ -18,6 +18,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
+from enum import Enum
 
 from ._wire import http_date
 from .errors import ClientClosedError
@@ -32,6 +33,16 @@ def category(path: str) -> str:
     """Name the quota a request counts against, by the first part of its path."""
     first = path.split("/", 2)[1]
     return first if first in CATEGORIES else "general"
+
+
+class Ending(Enum):
+    """How an attempt ended, as far as the gate is concerned."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"  # 429
+    FAILED = "failed"  # 5xx
+    LOST = "lost"  # no connection, no answer, too late, or 503
+    ABANDONED = "abandoned"  # cancelled, or never sent: says nothing
 
 
 class Window:
@@ -89,6 +100,10 @@ class Window:
         if self.limit is None:
             self._answered.clear()  # nothing is counted against an unknown quota
 
+    def abandon(self) -> None:
+        """Forget what is under way: it ended with its loop, and told nobody."""
+        self.in_flight = 0
+
     def pause(self, now: float, seconds: float) -> None:
         """Let nobody go for so long, an hour at most; a pause is never shortened."""
         self._paused_until = max(self._paused_until, now + min(seconds, _LONGEST))
@@ -138,7 +153,12 @@ class Gate:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def enter(self) -> bool:
+    @property
+    def waiting(self) -> int:
+        """How many tasks stand in line."""
+        return len(self._line)
+
+    def enter(self, *, patient: bool = False) -> bool:
         """Take a permit if one is free and nobody waits; says whether it was taken."""
         if self._closed:
             raise _closed()
@@ -147,7 +167,7 @@ class Gate:
         self._window.sent()
         return True
 
-    async def wait(self) -> None:
+    async def wait(self, *, patient: bool = False) -> None:
         """Wait in line for a permit. A cancelled waiter's permit goes to the next."""
         turn = asyncio.get_running_loop().create_future()
         self._line.append(turn)
@@ -167,8 +187,10 @@ class Gate:
         self._window.unsent()
         self._move()
 
-    def leave(self, headers: Mapping[str, str] | None) -> None:
-        """Hand the permit back after the attempt, with the answer's headers if there was one."""
+    def leave(self, headers: Mapping[str, str] | None, ending: Ending, pause: float = 0.0) -> None:
+        """Hand the permit back after the attempt, with the answer's headers; a *pause* (seconds) is for everybody."""
+        if pause:
+            self._window.pause(self._clock(), pause)
         self._window.done(self._clock(), headers)
         self._move()
 

@@ -11,7 +11,7 @@ from email.utils import formatdate
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from envoy_async._gate import CATEGORIES, SHARE, Gate, Window, category
+from envoy_async._gate import CATEGORIES, SHARE, Ending, Gate, Window, category
 from envoy_async.errors import ClientClosedError
 
 EPOCH = 1_700_000_000.0
@@ -74,9 +74,7 @@ async def one_request(gate: Gate, server: Server, rng: random.Random) -> None:
         await asyncio.sleep(rng.uniform(0.002, 0.15))
         told, accepted = server.hit(asyncio.get_running_loop().time())
         await asyncio.sleep(rng.uniform(0.002, 0.15))
-        gate.leave(told)
-        if not accepted:
-            gate.pause(1.0)
+        gate.leave(told, Ending.ANSWERED if accepted else Ending.REFUSED, 0.0 if accepted else 1.0)
 
 
 async def run(server: Server, requests: int, workers: int, seed: int) -> float:
@@ -284,12 +282,12 @@ async def test_the_line_is_first_come_first_served() -> None:
     async def one(number: int) -> None:
         await gate.wait()
         order.append(number)
-        gate.leave(None)
+        gate.leave(None, Ending.ABANDONED)
 
     tasks = [loop.create_task(one(number)) for number in range(20)]
     await asyncio.sleep(0)
     assert not gate.enter()
-    gate.leave(None)
+    gate.leave(None, Ending.ABANDONED)
     await asyncio.gather(*tasks)
     assert order == list(range(20))
 
@@ -304,12 +302,12 @@ async def test_a_cancelled_waiter_passes_its_permit_on(moment: str) -> None:
     first, second = loop.create_task(gate.wait()), loop.create_task(gate.wait())
     await asyncio.sleep(0)
     if moment == "called":
-        gate.leave(None)
+        gate.leave(None, Ending.ABANDONED)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     if moment == "waiting":
-        gate.leave(None)
+        gate.leave(None, Ending.ABANDONED)
     await asyncio.wait_for(second, 1)
     assert gate.full
 
@@ -325,7 +323,7 @@ async def test_a_pause_holds_for_everybody() -> None:
     waiters = [loop.create_task(gate.wait()) for _ in range(3)]
     await waiters[0]
     assert loop.time() - began >= 30.0
-    gate.leave(None)
+    gate.leave(None, Ending.ABANDONED)
     await asyncio.gather(*waiters[1:])
 
 
@@ -346,7 +344,7 @@ async def test_closing_sends_everybody_away(closes_late: bool) -> None:
     ends = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(ends[0], ClientClosedError)
     assert isinstance(ends[1], asyncio.CancelledError)
-    gate.leave(None)
+    gate.leave(None, Ending.ABANDONED)
     assert not gate.full
 
 
@@ -359,7 +357,7 @@ async def test_closing_in_the_moment_ones_turn_comes_sends_away_too() -> None:
     assert gate.enter()
     called = loop.create_task(gate.wait())
     await asyncio.sleep(0)
-    gate.leave(None)
+    gate.leave(None, Ending.ABANDONED)
     gate.close()
     with pytest.raises(ClientClosedError):
         await called

@@ -20,7 +20,7 @@ import tenacity
 from yarl import URL
 
 from .._credentials import ANONYMOUS, Credentials
-from .._gate import Gate
+from .._gate import Ending, Gate
 from .._retry import (
     Failure,
     Verdict,
@@ -38,8 +38,13 @@ from ..errors import (
     ConfigurationError,
     DeadlineExceededError,
     EnvoyError,
+    InvalidResponseError,
     PoolTimeoutError,
     RateLimitedError,
+    RedirectError,
+    ServerError,
+    StatusError,
+    TransportError,
     at,
 )
 from ._access import Access, copied
@@ -53,6 +58,22 @@ __all__ = ["Access", "Pool", "Settings", "Transport"]
 _LARGE = 1024 * 1024  # bytes
 _CANCELLED = EnvoyError("the attempt was cancelled")  # stands in the ledger, never raised
 _EXACT = 3600.0  # seconds up to which aiohttp does not round a time limit up
+
+
+def _ending(outcome: Response | EnvoyError) -> Ending:
+    match outcome:
+        case Response():
+            return Ending.ANSWERED
+        case RateLimitedError():
+            return Ending.REFUSED
+        case TransportError() | StatusError(status=503):
+            return Ending.LOST
+        case ServerError():
+            return Ending.FAILED
+        case StatusError() | RedirectError() | InvalidResponseError():
+            return Ending.ANSWERED
+        case _:
+            return Ending.ABANDONED
 
 
 def _streamed(body: bytes | None) -> bytes | BytesIO | None:
@@ -113,8 +134,8 @@ class Transport:
             raise cancelled.with_traceback(None)  # noqa: B904 - aiohttp's frames hold the headers
         finally:
             lane.end(limit)
-            self._settle(call, lane, outcome)
-            gate.leave(None if answer is None else answer.headers)
+            pause = self._settle(call, lane, outcome)
+            gate.leave(None if answer is None else answer.headers, _ending(outcome), pause)
         if isinstance(outcome, EnvoyError):
             raise outcome
         return Response(outcome.status, outcome.headers, outcome.body, call.ledger)
@@ -139,7 +160,7 @@ class Transport:
         while True:
             if not anonymous:
                 await self._identify(call, lane)
-            if not gate.enter():
+            if not gate.enter(patient=call.request.patient):
                 await self._queue(call, gate)
             call.sent = self._clock()
             if call.sent < call.deadline and (anonymous or self.access.current):
@@ -180,7 +201,7 @@ class Transport:
         patient, began = call.request.patient, self._clock()
         try:
             async with asyncio.timeout(None if patient else max(0.0, call.deadline - began)):
-                await gate.wait()
+                await gate.wait(patient=patient)
         except TimeoutError:
             late = self._too_late(call, PoolTimeoutError("no free place in the pool") if gate.full else None)
         else:
@@ -188,12 +209,12 @@ class Transport:
             return
         raise late
 
-    def _settle(self, call: Call, lane: Lane, outcome: Response | EnvoyError) -> None:
-        """Write the attempt into the ledger; a 429 makes everybody wait, before the next in line may go."""
+    def _settle(self, call: Call, lane: Lane, outcome: Response | EnvoyError) -> float:
+        """Write the attempt into the ledger; returns the seconds that a 429 makes everybody wait."""
         if isinstance(outcome, Response):
             call.note(self._clock(), outcome.status)
             self.access.worked(call.credential, call.request.operation)
-            return
+            return 0.0
         call.note(self._clock(), outcome.status, type(outcome).__name__)
         refused = isinstance(outcome, RateLimitedError)
         call.refusals += refused
@@ -201,8 +222,7 @@ class Transport:
         call.wait = backoff(self.settings.retry, outcome, call.refusals if refused else call.failures, self._random)
         call.last_error = outcome
         call.closed = not lane.open
-        if refused:
-            lane.gate(call.request).pause(call.wait)
+        return call.wait if refused else 0.0
 
     async def _retry(self, call: Call, failure: EnvoyError) -> Response:
         """Let tenacity go on from the first failure; the policy decides, the gate waits for quota."""

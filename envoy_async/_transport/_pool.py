@@ -124,7 +124,7 @@ class Pool:
             raise ConfigurationError(msg)
         if self._loop is not None and self._loop.is_closed() and self._lane is not None and self._lane.open:
             for window in self._windows.values():  # what was under way ended with its loop, and told nobody
-                window.in_flight = 0
+                window.abandon()
         self._loop = asyncio.get_running_loop()
         self._lane = Lane({name: Gate(window, clock) for name, window in self._windows.items()}, self._given)
         await anext(self._lane.keeper)

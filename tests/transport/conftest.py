@@ -342,7 +342,7 @@ async def settled(condition: Callable[[], object]) -> None:
 def line_of(envoy: EnvoyClient) -> int:
     """Count who waits at the client's gate."""
     lane = envoy._transport.pool._lane
-    return 0 if lane is None else len(lane._gates["general"]._line)
+    return 0 if lane is None else lane._gates["general"].waiting
 
 
 async def failure_of(running: Awaitable[object]) -> EnvoyError:
