@@ -12,10 +12,12 @@ import asyncio
 import contextlib
 import inspect
 import os
+import pickle
 import tempfile
 import threading
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +47,18 @@ def run_block(example: Example) -> None:
         exec(code, example.namespace)
 
 
-async def serve(started: Future[tuple[dict[str, str], asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
-    """Serve a sandbox until told to stop, and tell how to reach and how to stop it."""
+@cache
+def unopened() -> bytes:
+    """Seed the sandbox of all pages once; every page opens a copy of its own."""
     from envoy_async.sandbox import Sandbox  # at first use: most runs of a single test need no sandbox
 
+    return pickle.dumps(Sandbox(seed=7, calls=2_500, quota=None, clock=partial(float, NOON)))
+
+
+async def serve(started: Future[tuple[dict[str, str], asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
+    """Serve a sandbox until told to stop, and tell how to reach and how to stop it."""
     stop = asyncio.Event()
-    async with Sandbox(seed=7, calls=2_500, quota=None, clock=lambda: NOON) as sandbox:
+    async with pickle.loads(unopened()) as sandbox:  # noqa: S301 - our own, of this process
         settings = {"ENVOY_BASE_URL": sandbox.base_url, "ENVOY_API_KEY": sandbox.api_key}
         started.set_result((settings, asyncio.get_running_loop(), stop))
         await stop.wait()

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 SUPPORTED = nox.project.python_versions(PROJECT)
 AT_HAND = f"{sys.version_info.major}.{sys.version_info.minor}"
-EXTRAS = "cli"
+EXTRAS = "cli,otel"
 BUILT: list[Path] = []  # the one wheel of this run of nox
 
 nox.needs_version = ">=2026.4"

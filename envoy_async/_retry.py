@@ -116,6 +116,12 @@ def _at_least_one(_: object, field: attrs.Attribute[int], value: object) -> None
         raise ConfigurationError(msg)
 
 
+def _share(_: object, field: attrs.Attribute[float], value: object) -> None:
+    if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        msg = f"{field.name} must be a number of retries for each call, such as 0.1, not {value!r}"
+        raise ConfigurationError(msg)
+
+
 @attrs.frozen(kw_only=True)
 class Timeouts:
     """How long things may take, in seconds.
@@ -140,12 +146,41 @@ class RetryPolicy:
         base: back-off before the first retry is random up to this many seconds, and doubles.
         cap: longest back-off in seconds.
         max_retry_after: longest `Retry-After` in seconds that is waited for; listings wait for any.
+        budget: retries for each call, on average over the client's calls; beyond, the first error is raised. It keeps
+            retries from doubling the load of a server that fails. Waiting for quota (429) is not counted.
     """
 
     max_attempts: int = attrs.field(default=4, validator=_at_least_one)
     base: float = attrs.field(default=0.5, validator=_positive)
     cap: float = attrs.field(default=20.0, validator=_positive)
     max_retry_after: float = attrs.field(default=120.0, validator=_positive)
+    budget: float = attrs.field(default=0.1, validator=_share)
+
+
+class Budget:
+    """How many retries the calls of a client have left, all together.
+
+    A call earns a share of a retry, a retry costs one. There are ten to begin with, and one more each minute, so that
+    a client with few calls may retry at all; what is saved up is worth twenty.
+    """
+
+    def __init__(self) -> None:
+        self._left = 10.0
+        self._filled_at: float | None = None
+
+    def earn(self, share: float) -> None:
+        """Add what one more call earns."""
+        self._left = min(_SAVED, self._left + share)
+
+    def spend(self, now: float) -> bool:
+        """Pay for one retry; says whether there was enough left. *now* is in seconds."""
+        if self._filled_at is not None:
+            self.earn(max(0.0, now - self._filled_at) / _REFILL)
+        self._filled_at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class Verdict(Enum):
@@ -156,6 +191,8 @@ class Verdict(Enum):
     UNKNOWN = "unknown"
 
 
+_SAVED = 20.0  # retries
+_REFILL = 60.0  # seconds for one more
 _TOO_MANY = 429
 _WHO_ARE_YOU = 401
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
@@ -224,7 +261,8 @@ def again(policy: RetryPolicy, failure: Failure) -> bool:
     if verdict(failure.kind, failure.error) is not Verdict.RETRY:
         return False
     if is_quota_refusal(failure.error):
-        return failure.patient or (failure.wait < failure.left and failure.wait <= 1.1 * policy.max_retry_after)
+        asked = failure.wait if failure.error.retry_after is None else failure.error.retry_after
+        return failure.patient or (failure.wait < failure.left and asked <= policy.max_retry_after)
     return failure.failures < policy.max_attempts and failure.wait < failure.left
 
 
@@ -232,5 +270,5 @@ def outcome_unknown(error: EnvoyError) -> OutcomeUnknownError:
     """Build the error for an unsafe operation that may have run."""
     unknown = OutcomeUnknownError(f"the operation may have run and was not sent again: {error.message}")
     unknown.status, unknown.code, unknown.request_id = error.status, error.code, error.request_id
-    unknown.last_error = error
+    unknown.last_error = error.with_traceback(None)  # its frames hold the body
     return unknown

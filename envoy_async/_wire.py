@@ -17,11 +17,20 @@ from urllib.parse import quote, unquote
 
 import attrs
 
+from ._credentials import NO_SECRET, Secret
+from ._masking import without_phones
+
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _LARGEST = 2**63  # what JSON parsers and databases take for a whole number
 _LONGEST_HEADER = 8192  # characters; common servers refuse more
 _NEEDLESS = "2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee]"  # the codes of letters, digits, and -._~
 _PATH = re.compile(rf"(/([\w.~!$&'()*+,;=:@-]|%(?!{_NEEDLESS})[0-9A-Fa-f]{{2}})+)+", re.ASCII)
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_OWN_HEADER = re.compile(  # what HTTP, the credentials, or the SDK needs for itself
+    "accept(-encoding)?|(proxy-)?authorization|connection|content-(encoding|length|type)|cookie|expect|host|keep-alive|"
+    "te|trailer|transfer-encoding|upgrade|user-agent|x-api-key|x-organization-id",
+    re.IGNORECASE,
+)
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # The prefixes are those of the prefixed-ID guide and of samples; the raw uuid is accepted too, since the reference
 # declares `format: uuid`. Ids of other kinds are never in a request.
@@ -55,12 +64,15 @@ class Request:
     method: str
     template: str
     path: str
-    query: tuple[tuple[str, str], ...] = ()
+    query: tuple[tuple[str, str], ...] = attrs.field(
+        default=(), repr=lambda pairs: without_phones(unquote(repr(pairs)))
+    )
     body: bytes | None = attrs.field(default=None, repr=False)
     paged: bool = True  # whether the operation takes `page` and `page_size` (bare arrays do not)
     patient: bool = False  # waits for quota as long as it takes (listings)
     keyed: bool = False  # the body holds a key by which the server finds the record again: no second one is made
-    secret: str = attrs.field(default="", repr=False)  # what of the body must not come back in an error
+    secret: Secret = attrs.field(default=NO_SECRET, repr=False)  # what of the body must not come back in an error
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)  # more of them, from a middleware
 
     @property
     def operation(self) -> str:
@@ -73,6 +85,22 @@ class Request:
         if not self.query:
             return self.path
         return self.path + "?" + "&".join(f"{name}={value}" for name, value in self.query)
+
+    def with_header(self, name: str, value: str) -> Self:
+        """Return the same request with one more header, which replaces one of that name.
+
+        Args:
+            name: any but the headers of HTTP itself, of credentials, and those the SDK sends.
+            value: printable ASCII.
+
+        Raises:
+            ValueError: name or value cannot be sent.
+        """
+        if not _HEADER.fullmatch(name) or _OWN_HEADER.fullmatch(name):
+            msg = "this header cannot be set by a middleware"
+            raise BadInput(msg, "name")
+        kept = tuple(pair for pair in self.headers if pair[0].lower() != name.lower())
+        return attrs.evolve(self, headers=(*kept, (name, header_value("value", value))))
 
     def at_page(self, number: int, size: int) -> Self:
         """Return the same request for another page; an operation without pages is asked for page 1 as it is."""
@@ -104,6 +132,8 @@ class Response:
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
     attempts: tuple[Attempt, ...] = ()
+    doubt: Callable[..., None] | None = attrs.field(default=None, repr=False, eq=False)
+    """Whom to tell of the error when the answer of an unsafe operation cannot be read: it ran."""
 
     @property
     def retry_after(self) -> float | None:

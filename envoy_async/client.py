@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
 from random import Random
@@ -15,11 +15,14 @@ import attrs
 from yarl import URL
 
 from . import __version__
-from ._credentials import ApiKey, BearerToken, Credentials, Login, Source, fits
+from ._credentials import ApiKey, BearerToken, Credentials, Login, Source, fits, quota_line
+from ._gate import QuotaStore
 from ._retry import RetryPolicy, Timeouts
 from ._transport import Access, Pool, Settings, Transport
-from ._wire import BadInput, header_value
-from .errors import ConfigurationError, InvalidRequestError, InvalidResponseError
+from ._wire import BadInput, Send, header_value
+from .errors import ConfigurationError, InvalidRequestError, InvalidResponseError, OutcomeUnknownError
+from .events import Hooks, RateLimited, Retry
+from .middleware import Middleware
 from .resources import (
     ApiKeys,
     Auth,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BASE_URL = "https://tryenvoy.ai/api/v1"
+_GRACE = 5.0  # seconds
 _ADDRESS = re.compile(r"[!-~]+")
 
 
@@ -58,12 +62,19 @@ class EnvoyClient:
         base_url: what operation paths are appended to; else `ENVOY_BASE_URL`, else the vendor's.
         retry: how often and how patiently a failed operation is sent again.
         timeouts: how long things may take, in seconds.
+        quota_store: where several clients with one key share its quota; else each client has a gate of its own.
+        middleware: functions around every attempt but logins, the first outermost; see `envoy_async.middleware`.
+        on_retry: told of every failed attempt that is followed by another (`envoy_async.events.Retry`).
+        on_rate_limited: told of every refusal for quota (`envoy_async.events.RateLimited`).
+        on_outcome_unknown: told of every `OutcomeUnknownError`, also when the call was cancelled while it may have run.
         session: an aiohttp session to send with; it is used and never closed. Its middlewares do not run, and
             unsafe operations go over its pooled connections, where more of them end in `OutcomeUnknownError`.
 
     Raises:
         ConfigurationError: there is no key, or a setting cannot work.
     """
+
+    _wrap: Callable[[Send], Send] | None = None  # what watches the calls of this client and its views
 
     def __init__(
         self,
@@ -73,36 +84,46 @@ class EnvoyClient:
         base_url: str | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+        quota_store: QuotaStore | None = None,
+        middleware: Sequence[Middleware] = (),
+        on_retry: Callable[[Retry], None] | None = None,
+        on_rate_limited: Callable[[RateLimited], None] | None = None,
+        on_outcome_unknown: Callable[[OutcomeUnknownError], None] | None = None,
         session: aiohttp.ClientSession | None = None,
     ) -> None:
         known = _credentials(credentials, os.environ)
+        del credentials  # what fails below may be printed with its local variables
         source = partial(self._log_in, known) if isinstance(known, Login) else known
         organization = os.environ.get("ENVOY_ORGANIZATION_ID") or None if organization_id is None else organization_id
         address = _base_url(os.environ.get("ENVOY_BASE_URL") or BASE_URL if base_url is None else base_url)
         user_agent = f"envoy-async/{__version__}"
-        settings = Settings(address, _organization(organization), retry, timeouts, user_agent)
+        hooks = Hooks(on_retry, on_rate_limited, on_outcome_unknown)
+        settings = Settings(address, _organization(organization), retry, timeouts, user_agent, tuple(middleware), hooks)
         random = Random()  # noqa: S311 - jitter
         clock, sleep = _loop_time, asyncio.sleep
         access = Access(source, BearerToken if isinstance(known, Login) else None)
-        self._use(Transport(settings, access, Pool(session), clock=clock, sleep=sleep, random=random))
+        pool = Pool(session, store=quota_store, line=quota_line(address, known))
+        self._use(Transport(settings, access, pool, clock=clock, sleep=sleep, random=random))
 
     def _use(self, transport: Transport) -> None:
         self._transport = transport
-        self.auth = Auth(transport.send)
-        self.api_keys = ApiKeys(transport.send)
-        self.loads = Loads(transport.send)
-        self.offers = Offers(transport.send)
-        self.carriers = Carriers(transport.send)
-        self.lane_preferences = LanePreferences(transport.send)
-        self.calls = Calls(transport.send)
-        self.outreaches = Outreaches(transport.send)
-        self.webhook_endpoints = WebhookEndpoints(transport.send)
-        self.webhook_messages = WebhookMessages(transport.send)
+        send = self._send = transport.send if self._wrap is None else self._wrap(transport.send)
+        self.auth = Auth(send)
+        self.api_keys = ApiKeys(send)
+        self.loads = Loads(send)
+        self.offers = Offers(send)
+        self.carriers = Carriers(send)
+        self.lane_preferences = LanePreferences(send)
+        self.calls = Calls(send)
+        self.outreaches = Outreaches(send)
+        self.webhook_endpoints = WebhookEndpoints(send)
+        self.webhook_messages = WebhookMessages(send)
 
     async def _log_in(self, login: Login) -> BearerToken:
-        found = await self.auth.login(login.email, login.password)
-        if fits(found.access_token):
-            return BearerToken(found.access_token)
+        found = await self.auth.login(login.email.reveal(), login.password.reveal())
+        token = BearerToken(found.access_token)
+        if fits(token.value):
+            return token
         wrong = InvalidResponseError("the login gave a token that cannot be sent")
         wrong.method, wrong.route = "POST", "/auth/login"
         raise wrong
@@ -172,7 +193,7 @@ class EnvoyClient:
         Raises:
             InvalidRequestError: the input cannot be sent; `param` names it.
         """
-        return await raw(self._transport.send, method, path, into=into, query=query, body=body)
+        return await raw(self._send, method, path, into=into, query=query, body=body)
 
     async def __aenter__(self) -> Self:
         self._transport.pool.reopen()
@@ -181,18 +202,34 @@ class EnvoyClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+        await self.close(grace=0.0 if cancelled else _GRACE)
 
-    async def close(self) -> None:
-        """Close the connections; calls under way fail. Closing twice is harmless."""
-        await self._transport.pool.close()
+    async def close(self, *, grace: float = _GRACE) -> None:
+        """Close the connections. Closing twice is harmless.
+
+        Nothing new goes out: calls that wait, for quota or between attempts, end in `ClientClosedError`. Those on the
+        wire may end on their own; after the grace they end in `ClientClosedError`, or `OutcomeUnknownError` where they
+        may have run.
+
+        Args:
+            grace: seconds for the calls on the wire.
+
+        Raises:
+            ConfigurationError: the client is in use in another event loop or process.
+        """
+        await self._transport.pool.close(grace)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._transport.settings.base_url!r})"
 
 
 def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        stray = ConfigurationError("no asyncio event loop runs here: use asyncio.run, in each process after a fork")
+    raise stray
 
 
 def _credentials(
@@ -205,7 +242,7 @@ def _credentials(
             return BearerToken(environ["ENVOY_BEARER_TOKEN"])
         case str():
             return ApiKey(given)
-        case Login() if not all(isinstance(part, str) and part for part in attrs.astuple(given)):
+        case Login() if not (given.email and given.password):
             msg = "the Login has no e-mail or no password, or one that is not text"
         case ApiKey() | BearerToken() | Login():
             return given
@@ -216,6 +253,7 @@ def _credentials(
             msg = f"credentials must be text, ApiKey, BearerToken, Login, or an async callable, not {kind}"
         case _:
             msg = "no credentials: pass an API key to EnvoyClient, or set ENVOY_API_KEY or ENVOY_BEARER_TOKEN"
+    del environ  # it holds secrets, and a traceback may be printed with its local variables
     raise ConfigurationError(msg)
 
 

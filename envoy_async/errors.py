@@ -34,15 +34,19 @@ The rule: an error carries data, never a header or a body, and pickles whole. Th
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import attrs
+
+from ._masking import excerpt, line, told
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from ._wire import Attempt, Request, Response
 
-_EXCERPT = 200  # characters kept of a body that is not the documented envelope
-_TELLING = 4  # characters; what is shorter is no secret, and stands in many a word
-_LONGEST = 1000  # characters kept of a message of the server
-_READ = 4096  # characters looked at for an excerpt
+E = TypeVar("E", bound="EnvoyError")
 
 
 class EnvoyError(Exception):
@@ -64,6 +68,8 @@ class EnvoyError(Exception):
     """Path template of the call, such as `/calls/{call_id}`."""
     attempts: tuple[Attempt, ...] = ()
     """The ledger, one row per attempt."""
+    retry_suppressed: bool = False
+    """Whether it would have been tried again, had the retry budget not been used up."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -130,13 +136,54 @@ class DeadlineExceededError(EnvoyError):
     last_error: EnvoyError | None = None
 
 
+@attrs.frozen(kw_only=True)
+class Reconciliation:
+    """What `OutcomeUnknownError.reconcile` found. It changed nothing."""
+
+    outcome: Literal["found", "not_found", "ambiguous"]
+    """`found`: one record like yours exists, made while your operation could run; it is most likely yours.
+    `not_found`: there is no such record yet. `ambiguous`: it cannot be told, see `why`."""
+    candidates: tuple[object, ...] = ()
+    """The records that may be yours: one when found, none when not found, any number when ambiguous."""
+    looked_at: str = "nothing"
+    """What was read, in plain words."""
+    why: str
+    """Why this is the outcome, and what can be done about it."""
+
+
 class OutcomeUnknownError(EnvoyError):
-    """An operation that must not run twice may have run: look before you try again.
+    """An operation that must not run twice may have run: look before you try again, with `reconcile`.
 
     `last_error` says what went wrong. It is raised instead of a retry for operations such as placing a call.
     """
 
     last_error: EnvoyError | None = None
+    began: datetime | None = None
+    """When the attempt that may have run was sent, by this machine's clock; `None` where `reconcile` cannot look."""
+    ended: datetime | None = None
+    """When it was given up."""
+    _look: Callable[[], Awaitable[Reconciliation]] | None = None  # given in `resources`
+
+    async def reconcile(self) -> Reconciliation:
+        """Look for what the operation may have done, any number of times. It sends GET requests only: it never acts.
+
+        Where nothing can be looked for (`auth.login`, `EnvoyClient.request`, batches), the outcome is `ambiguous`.
+
+        Raises:
+            ConfigurationError: the error was pickled or copied, which leaves the client behind.
+            EnvoyError: the look itself failed.
+        """
+        if self._look is None:
+            return Reconciliation(outcome="ambiguous", why="this operation leaves no record that could be looked for")
+        return await self._look()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        state = self.__dict__ if self._look is None else {**self.__dict__, "_look": _elsewhere}
+        return _rebuild, (type(self), self.message, state)
+
+
+async def _elsewhere() -> Reconciliation:
+    raise ConfigurationError("a pickled or copied error has no client: call reconcile() where it was raised")
 
 
 class StatusError(EnvoyError):
@@ -170,6 +217,9 @@ class NotFoundError(StatusError):
 
 class AlreadyExistsError(StatusError):
     """There is such a record already (409)."""
+
+    maybe_own: bool = False
+    """Whether an earlier attempt of the same call may have made it: then the record is probably yours."""
 
 
 class RateLimitedError(StatusError):
@@ -221,13 +271,13 @@ _BY_STATUS: dict[int, type[StatusError]] = {
 
 
 def status_error(response: Response, secret: str = "") -> StatusError:
-    """Build the error for an answer of 400 or more, whatever its body looks like, with the secret taken out."""
+    """Build the error for an answer of 400 or more, whatever its body is; secret and phone numbers are taken out."""
     code, message, param = _envelope(response.body, secret)
     fallback = ServerError if response.status >= 500 else StatusError  # noqa: PLR2004 - 5xx
     cls = _BY_CODE.get(code or "") or _BY_STATUS.get(response.status, fallback)
     error = cls(message or f"the server answered {response.status}")
     error.status, error.code, error.param = response.status, code, param
-    error.request_id = _clean(response.headers.get("X-Request-ID"), secret)
+    error.request_id = line(response.headers.get("X-Request-ID"), secret)
     error.retry_after = response.retry_after
     return error
 
@@ -238,29 +288,11 @@ def _envelope(body: bytes, secret: str) -> tuple[str | None, str | None, str | N
         found = json.loads(body)["error"]
         code, message, param = found["code"], found["message"], found.get("param")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        text = _without(body.decode("utf-8", "replace"), secret)[:_READ]  # cut last, as in `_clean`
-        return None, _clean(" ".join(text.split()), secret, _EXCERPT), None
-    return _clean(code, secret), _clean(message, secret), _clean(param, secret)
+        return None, excerpt(body, secret), None
+    return told(code, secret), told(message, secret), told(param, secret)
 
 
-def _clean(value: object, secret: str, longest: int = _LONGEST) -> str | None:
-    """Return text fit for one line of a log: the secret is taken out before it is cut, lest a part of it stays."""
-    if not isinstance(value, str):
-        return None
-    text = _without(value, secret)[:longest]
-    return "".join(sign if sign.isprintable() else " " for sign in text) or None
-
-
-def _without(text: str, secret: str) -> str:
-    """Take a secret out of a text, also as JSON spells it."""
-    if len(secret) < _TELLING:
-        return text
-    for spelling in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-        text = text.replace(spelling, "***")
-    return text
-
-
-def at(error: EnvoyError, request: Request, attempts: tuple[Attempt, ...] = ()) -> EnvoyError:
+def at(error: E, request: Request, attempts: tuple[Attempt, ...] = ()) -> E:
     """Return *error* with the operation it belongs to and its ledger filled in."""
     error.method, error.route, error.attempts = request.method, request.template, attempts
     return error

@@ -67,14 +67,21 @@ def options(app: App) -> set[str]:
     return {name.removeprefix("--").replace("-", "_").lower() for name in names}
 
 
+@pytest.fixture(scope="module")
+def program() -> App:
+    """Build the program."""
+    return make_app()
+
+
 @pytest.mark.parametrize(("group", "name", "method"), list(methods()), ids=lambda value: str(value)[:30])
 def test_every_operation_has_a_command_with_its_parameters(
-    group: str, name: str, method: Callable[..., object]
+    program: App, group: str, name: str, method: Callable[..., object]
 ) -> None:
     """The command's options are the method's parameters and the common flags, no less and no more."""
-    command = make_app()[group.replace("_", "-")][name.replace("_", "-")]
-    assert options(command) - COMMON == set(inspect.signature(method).parameters)
-    assert options(command) >= COMMON
+    command = program[group.replace("_", "-")][name.replace("_", "-")]
+    found = options(command)
+    assert found - COMMON == set(inspect.signature(method).parameters)
+    assert found >= COMMON
 
 
 def test_there_are_no_other_commands() -> None:

@@ -36,8 +36,9 @@ from envoy_async.resources import (
 )
 from envoy_async.resources._base import Resource
 
-CONTRACT: dict[str, Any] = yaml.safe_load(
-    (Path(__file__).parent / "contract" / "openapi.yaml").read_text(encoding="utf-8")
+CONTRACT: dict[str, Any] = yaml.load(
+    (Path(__file__).parent / "contract" / "openapi.yaml").read_text(encoding="utf-8"),
+    Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader),  # noqa: S506 - both are safe
 )
 METHODS = {"get", "post", "put", "patch", "delete"}
 GROUPS: dict[str, type[Resource]] = {

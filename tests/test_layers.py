@@ -10,13 +10,14 @@ import envoy_async
 
 PACKAGE = Path(envoy_async.__file__).parent
 ROWS = (
-    {"_wire", "_credentials", "models", "bulk"},
+    {"_credentials", "_masking"},
+    {"_wire", "models", "bulk"},
     {"errors"},
-    {"_converter"},
+    {"_converter", "events", "middleware"},
     {"_paging", "_retry", "_gate", "webhooks"},
-    {"_transport", "resources"},
+    {"_transport", "resources", "quota"},
     {"client"},
-    {"cli", "export", "fleet", "warehouse", "sandbox", "testing", "__main__"},
+    {"cli", "export", "fleet", "otel", "warehouse", "sandbox", "testing", "__main__"},
 )
 RANK = {room: rank for rank, rooms in enumerate(ROWS) for room in rooms}
 # The top row holds programs; these start what stands beside them, and nothing else shares a row.

@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 
 from envoy_async._retry import (
     KINDS,
+    Budget,
     Failure,
     Kind,
     RetryPolicy,
@@ -207,8 +208,8 @@ def test_attempts_and_deadline_end_the_retries(failures: int, wait: float, left:
     [
         (False, 30.0, 90.0, True),
         (False, 95.0, 90.0, False),
-        (False, 130.0, 1000.0, True),
-        (False, 140.0, 1000.0, False),
+        (False, 120.0, 1000.0, True),
+        (False, 120.1, 1000.0, False),
         (True, 9000.0, 1.0, True),
     ],
 )
@@ -218,10 +219,50 @@ def test_refusals_for_quota_are_bounded_by_time(patient: bool, wait: float, left
     assert again(RetryPolicy(), failure) is expected
 
 
+@pytest.mark.parametrize(("asked", "expected"), [(120.0, True), (121.0, False)])
+def test_the_jitter_is_not_held_against_the_server(asked: float, expected: bool) -> None:
+    """What the server asked for is compared with `max_retry_after`, not what jitter made of it."""
+    error = status(429, "rate_limit_exceeded")
+    error.retry_after = asked
+    assert again(RetryPolicy(), Failure(Kind.READ, error, 1, asked + 0.5, 1000.0)) is expected
+
+
 def test_a_verdict_against_a_retry_is_final() -> None:
     """However much time is left, what must not be sent again is not."""
     assert not again(RetryPolicy(), Failure(Kind.UNSAFE, ConnectionLostError("dropped"), 1, 0.0, 90.0))
     assert not again(RetryPolicy(), Failure(Kind.READ, status(404), 1, 0.0, 90.0))
+
+
+def test_the_budget_by_hand() -> None:
+    """Ten retries to begin with; a call earns its share, a minute one more; what is saved up is worth twenty."""
+    budget = Budget()
+    assert [budget.spend(0.0) for _ in range(11)] == [True] * 10 + [False]
+    for _ in range(10):
+        budget.earn(0.1)
+    assert [budget.spend(0.0) for _ in range(2)] == [True, False]
+    assert [budget.spend(61.0) for _ in range(2)] == [True, False]
+    assert not budget.spend(10.0)  # a clock that goes back takes nothing away, and gives nothing
+    budget.earn(1_000.0)
+    assert [budget.spend(10.0) for _ in range(21)] == [True] * 20 + [False]
+
+
+@given(st.lists(st.floats(0, 5), max_size=200), st.floats(0, 1))
+def test_the_budget_bounds_the_load(gaps: list[float], share: float) -> None:
+    """However calls fail, retries are at most the share of the calls, ten, and one a minute."""
+    budget, now, retries = Budget(), 0.0, 0
+    for calls, gap in enumerate(gaps, start=1):
+        now += gap
+        budget.earn(share)
+        while budget.spend(now):
+            retries += 1
+        assert retries <= 10 + share * calls + now / 60 + 1e-6
+
+
+@pytest.mark.parametrize("budget", [-0.1, float("nan"), float("inf"), "much"])
+def test_a_budget_that_makes_no_sense(budget: object) -> None:
+    """The share is a finite number, not below zero."""
+    with pytest.raises(ConfigurationError, match="budget"):
+        RetryPolicy(budget=budget)  # type: ignore[arg-type]
 
 
 def test_an_unknown_outcome_says_what_went_wrong() -> None:

@@ -15,6 +15,7 @@ import pytest
 import yarl
 from hypothesis import example, given, strategies as st
 
+from envoy_async._credentials import Secret
 from envoy_async._wire import (
     BadInput,
     Request,
@@ -474,9 +475,9 @@ def test_a_request_is_named_by_method_and_template() -> None:
 def test_a_request_has_no_key_and_no_secret_of_its_own() -> None:
     """Whether its body holds either is for the group of operations to say; pages keep what was said."""
     plain = build("POST", "/carriers", body=b"{}")
-    assert (plain.keyed, plain.secret) == (False, "")
-    told = attrs.evolve(plain, keyed=True, secret="word")
-    assert (told.at_page(2, 50).keyed, told.at_page(2, 50).secret) == (True, "word")
+    assert (plain.keyed, plain.secret) == (False, Secret(""))
+    told = attrs.evolve(plain, keyed=True, secret=Secret("word"))
+    assert (told.at_page(2, 50).keyed, told.at_page(2, 50).secret) == (True, Secret("word"))
 
 
 def test_an_operation_without_pages_is_asked_once_as_it_is() -> None:
@@ -515,7 +516,7 @@ def test_requests_and_responses_never_change(value: Request | Response) -> None:
 
 def test_no_repr_shows_a_body_or_a_header() -> None:
     """Bodies hold personal data, headers hold keys, and a login holds a password; none is printed."""
-    request = attrs.evolve(build("POST", "/loads", body=b"canary"), secret="canary")
+    request = attrs.evolve(build("POST", "/loads", body=b"canary"), secret=Secret("canary"))
     response = Response(200, {"X-API-Key": "canary"}, b"canary")
     assert "canary" not in repr((request, response))
 

@@ -14,6 +14,7 @@ from typing import cast
 
 import attrs
 
+from .._credentials import Secret
 from .._wire import BadInput, instant
 from ..models import UNSET
 
@@ -69,8 +70,8 @@ def _leaf(value: object, path: str) -> object:
         return value
     if isinstance(value, datetime):
         return instant(path.removeprefix("$."), value)
-    if isinstance(value, date):
-        return value.isoformat()
+    if isinstance(value, date | Secret):
+        return value.isoformat() if isinstance(value, date) else _unicode(value.reveal(), path)
     raise _refused(path, f"cannot be sent as JSON: {type(value).__name__}")
 
 

@@ -16,27 +16,15 @@ from io import BytesIO
 from random import Random
 
 import aiohttp
-import tenacity
 from yarl import URL
 
-from .._credentials import ANONYMOUS, Credentials
+from .._credentials import ANONYMOUS
 from .._gate import Ending, Gate
-from .._retry import (
-    Failure,
-    Verdict,
-    again,
-    backoff,
-    is_quota_refusal,
-    is_stranger,
-    kind_of,
-    outcome_unknown,
-    verdict,
-)
+from .._retry import Kind, kind_of, outcome_unknown
 from .._wire import Request, Response
 from ..errors import (
     ClientClosedError,
     ConfigurationError,
-    DeadlineExceededError,
     EnvoyError,
     InvalidResponseError,
     PoolTimeoutError,
@@ -47,11 +35,15 @@ from ..errors import (
     TransportError,
     at,
 )
+from ..events import tell
+from ..middleware import around
+from . import _log
 from ._access import Access, copied
 from ._body import Body
 from ._call import Call, Settings
 from ._failures import SendOnce, judge, translate
 from ._pool import Lane, Pool
+from ._retrying import Retrying
 
 __all__ = ["Access", "Pool", "Settings", "Transport"]
 
@@ -100,6 +92,7 @@ class Transport:
         self._clock = clock
         self._sleep = sleep
         self._random = random
+        self._retrying = Retrying(settings, access, pool, clock=clock, sleep=sleep, random=random)
 
     def view(self, settings: Settings) -> Transport:
         """Return a transport with other settings over the same pool."""
@@ -109,11 +102,34 @@ class Transport:
         """Send a request until it succeeds or the policy gives up; raises public errors only."""
         now = self._clock()
         call = Call(request, kind_of(request), now, now + self.settings.timeouts.deadline, now)
+        attempt = self._inside if self.settings.middleware and request.operation != ANONYMOUS else self._attempt
         try:
-            return await self._attempt(call)
-        except EnvoyError as error:
-            failure = error
-        return await self._retry(call, failure)
+            try:
+                response = await attempt(call)
+            except EnvoyError as error:
+                failure = error
+            else:
+                _log.ended(call, self._clock, response)
+                return response
+            response = await self._retrying.go_on(call, failure, attempt)
+        except BaseException as error:
+            _log.ended(call, self._clock, error)
+            raise
+        _log.ended(call, self._clock, response)
+        return response
+
+    async def _inside(self, call: Call) -> Response:
+        """Run one attempt inside the middlewares; each of them sees the request as it was asked for."""
+        asked = call.request
+
+        def send(request: Request) -> Awaitable[Response]:
+            call.request = request
+            return self._attempt(call)
+
+        try:
+            return await around(self.settings.middleware, asked, send)
+        finally:
+            call.request = asked
 
     async def _attempt(self, call: Call) -> Response:
         """Run one attempt; whatever happens, the permit goes back and the ledger gets its row."""
@@ -131,21 +147,28 @@ class Transport:
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError, EnvoyError) as error:
             outcome = translate(error, answer, URL(self.settings.base_url), call.secret)
         except asyncio.CancelledError as cancelled:
+            self._doubt(call, answer)
             raise cancelled.with_traceback(None)  # noqa: B904 - aiohttp's frames hold the headers
         finally:
             lane.end(limit)
-            pause = self._settle(call, lane, outcome)
+            pause = self._retrying.settle(call, lane, outcome)
             gate.leave(None if answer is None else answer.headers, _ending(outcome), pause)
         if isinstance(outcome, EnvoyError):
             raise outcome
-        return Response(outcome.status, outcome.headers, outcome.body, call.ledger)
+        doubt = self.settings.hooks.on_outcome_unknown if call.kind is Kind.UNSAFE else None
+        return Response(outcome.status, outcome.headers, outcome.body, call.ledger, doubt)
+
+    def _doubt(self, call: Call, answer: aiohttp.ClientResponse | None) -> None:
+        """Tell that an unsafe operation was cancelled after its sending began, unless it was refused already."""
+        if call.kind is Kind.UNSAFE and (answer is None or answer.status < 400):  # noqa: PLR2004 - refused
+            tell(self.settings.hooks.on_outcome_unknown, at(outcome_unknown(_CANCELLED), call.request, call.ledger))
 
     def _request(self, lane: Lane, call: Call) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         return lane.session(call.kind).request(
             call.request.method,
             URL(self.settings.base_url + call.request.target, encoded=True),
             data=_streamed(call.request.body),
-            headers=self.settings.headers(call.credential, body=call.request.body is not None),
+            headers=self.settings.headers(call.credential, call.request),
             skip_auto_headers=("Content-Type",),
             timeout=aiohttp.ClientTimeout(sock_connect=self.settings.timeouts.connect, ceil_threshold=_EXACT),
             allow_redirects=False,
@@ -167,7 +190,7 @@ class Transport:
                 break
             gate.give_back()
             if call.sent >= call.deadline:
-                raise self._too_late(call, None)
+                raise self._retrying.too_late(call, None)
         call.credential = None if anonymous else self.access.current  # it may have changed in line
         return gate
 
@@ -185,7 +208,7 @@ class Transport:
             raise ConfigurationError("the credentials callable waits for itself: in it, only auth.login can be used")
         await asyncio.wait([fetching], timeout=max(0.0, call.deadline - self._clock()))
         if not fetching.done():
-            raise self._too_late(call, None)
+            raise self._retrying.too_late(call, None)
         if not lane.open:
             raise ClientClosedError("the client was closed")
         if fetching.cancelled():
@@ -203,87 +226,8 @@ class Transport:
             async with asyncio.timeout(None if patient else max(0.0, call.deadline - began)):
                 await gate.wait(patient=patient)
         except TimeoutError:
-            late = self._too_late(call, PoolTimeoutError("no free place in the pool") if gate.full else None)
+            late = self._retrying.too_late(call, PoolTimeoutError("no free place in the pool") if gate.full else None)
         else:
             call.deadline += self._clock() - began if patient else 0.0
             return
         raise late
-
-    def _settle(self, call: Call, lane: Lane, outcome: Response | EnvoyError) -> float:
-        """Write the attempt into the ledger; returns the seconds that a 429 makes everybody wait."""
-        if isinstance(outcome, Response):
-            call.note(self._clock(), outcome.status)
-            self.access.worked(call.credential, call.request.operation)
-            return 0.0
-        call.note(self._clock(), outcome.status, type(outcome).__name__)
-        refused = isinstance(outcome, RateLimitedError)
-        call.refusals += refused
-        call.failures += not is_quota_refusal(outcome)
-        call.wait = backoff(self.settings.retry, outcome, call.refusals if refused else call.failures, self._random)
-        call.last_error = outcome
-        call.closed = not lane.open
-        return call.wait if refused else 0.0
-
-    async def _retry(self, call: Call, failure: EnvoyError) -> Response:
-        """Let tenacity go on from the first failure; the policy decides, the gate waits for quota."""
-        first = [failure]
-
-        async def attempt() -> Response:
-            if first:
-                raise first.pop()
-            return await self._attempt(call)
-
-        retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, EnvoyError) and self._again(call, error)),
-            wait=lambda _: 0.0 if is_quota_refusal(call.last_error) else call.wait,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        try:
-            return await retrying(attempt)
-        except EnvoyError as error:
-            last = error
-        # tenacity's frames would only lengthen the traceback; the error of a login belongs to the login
-        if last.route is None:
-            last = at(self._final(call, last), call.request, call.ledger)
-        raise last.with_traceback(None)
-
-    def _again(self, call: Call, error: EnvoyError) -> bool:
-        if call.final:
-            return False
-        if call.credential is not None and is_stranger(call.kind, error) and self._renews(call, call.credential):
-            return True
-        left = call.deadline - self._clock()
-        failure = Failure(call.kind, error, call.failures, call.wait, left, call.request.patient)
-        return not call.closed and again(self.settings.retry, failure)
-
-    def _renews(self, call: Call, credential: Credentials) -> bool:
-        """Have a refused credential replaced: once a call, and not where that was of no use just now."""
-        operation, now = call.request.operation, self._clock()
-        if call.renewed:
-            self.access.refused_again(credential, operation, now)
-        elif self.access.renewable(operation, now):
-            self.access.refused(credential)
-            call.renewed, call.wait, call.failures = True, 0.0, call.failures - 1
-            return True
-        return False
-
-    def _final(self, call: Call, error: EnvoyError) -> EnvoyError:
-        """Choose what the caller sees: the last error, that time ran out, or that the outcome is unknown."""
-        if call.final:
-            return error
-        found = verdict(call.kind, error)
-        if found is Verdict.UNKNOWN:
-            return outcome_unknown(error)
-        if call.closed and found is Verdict.RETRY:
-            return ClientClosedError("the client was closed")
-        late = call.failures < self.settings.retry.max_attempts or self._clock() >= call.deadline
-        out_of_time = found is Verdict.RETRY and late
-        return self._too_late(call, error) if out_of_time and not is_quota_refusal(error) else error
-
-    def _too_late(self, call: Call, last_error: EnvoyError | None) -> DeadlineExceededError:
-        last_error = last_error or call.last_error
-        why = "" if last_error is None else f"; last: {last_error.message}"
-        late = DeadlineExceededError(f"not done within {self.settings.timeouts.deadline:g} s{why}")
-        late.last_error = last_error
-        return late

@@ -6,6 +6,7 @@ whole one, and because a bomb must stop at the bound and not after it.
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 
 from ..errors import InvalidResponseError
@@ -20,7 +21,7 @@ class Body:
     def __init__(self, encoding: str | None, largest: int = LARGEST) -> None:
         coding = (encoding or "identity").strip().lower()
         if coding not in {"", "identity", "gzip", "x-gzip"}:
-            msg = f"the answer's Content-Encoding is {coding[:40]!r}, and only gzip was offered"
+            msg = "the answer's Content-Encoding is another than gzip, which alone was offered"
             raise InvalidResponseError(msg)
         self._inflater = zlib.decompressobj(wbits=31) if coding.endswith("gzip") else None
         self._largest = largest
@@ -33,11 +34,10 @@ class Body:
             self._take(chunk)
             return
         while chunk:  # in steps, because zlib holds what it returns twice
-            try:
+            data: bytes | None = None
+            with contextlib.suppress(zlib.error):
                 data = self._inflater.decompress(chunk, _STEP)
-            except zlib.error:
-                raise _damaged() from None
-            if self._inflater.unused_data:
+            if data is None or self._inflater.unused_data:
                 raise _damaged()
             self._take(data)
             chunk = self._inflater.unconsumed_tail

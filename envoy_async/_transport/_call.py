@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import attrs
 
-from .._credentials import Credentials, objection
+from .._credentials import Credentials, Secret, objection
 from .._retry import Kind, RetryPolicy, Timeouts
 from .._wire import Attempt, Request
 from ..errors import ConfigurationError, EnvoyError
+from ..events import Hooks
+from ..middleware import Middleware
 
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
@@ -24,15 +26,17 @@ class Settings:
     retry: RetryPolicy
     timeouts: Timeouts
     user_agent: str
+    middleware: tuple[Middleware, ...]
+    hooks: Hooks
 
-    def headers(self, credential: Credentials | None, *, body: bool) -> dict[str, str]:
+    def headers(self, credential: Credentials | None, request: Request) -> dict[str, str]:
         """Make the headers of one attempt; made per attempt, so that no frame of ours keeps the secret."""
-        headers = {**_HEADERS, "User-Agent": self.user_agent}
+        headers = {**dict(request.headers), **_HEADERS, "User-Agent": self.user_agent}
         if credential is not None:
             headers.update([credential.header()])
             if self.organization_id is not None:
                 headers["X-Organization-ID"] = self.organization_id
-        if body:
+        if request.body is not None:
             headers["Content-Type"] = "application/json"
         return headers
 
@@ -54,11 +58,12 @@ class Call:
     refusals: int = 0
     wait: float = 0.0
     closed: bool = False
+    ambiguous: bool = False  # an attempt that failed may have run
     last_error: EnvoyError | None = None
     ledger: tuple[Attempt, ...] = ()
 
     @property
-    def secret(self) -> str:
+    def secret(self) -> Secret:
         """What the server was told and must not come back in an error."""
         return self.request.secret if self.credential is None else self.credential.value
 

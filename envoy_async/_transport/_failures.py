@@ -11,6 +11,7 @@ import os
 import aiohttp
 from yarl import URL
 
+from .._credentials import Secret
 from .._wire import Response
 from ..errors import (
     AttemptTimeoutError,
@@ -49,18 +50,18 @@ class SendOnce:
             raise
 
 
-def judge(response: Response, secret: str) -> Response | EnvoyError:
+def judge(response: Response, secret: Secret) -> Response | EnvoyError:
     """Return a success as it is, and for any other answer the error it stands for, the secret taken out."""
     match response.status // 100:
         case 2:
             return response
         case 3:
-            host = _host(response.headers.get("Location"), secret)
+            host = _host(response.headers.get("Location"), secret.reveal())
             error: EnvoyError = RedirectError(f"the server redirects to {host}, which is never followed")
         case 0 | 1:
             error = InvalidResponseError("the server answered with a status that is no answer")
         case _:
-            return status_error(response, secret)
+            return status_error(response, secret.reveal())
     error.status = response.status
     return error
 
@@ -73,12 +74,12 @@ def _host(location: str | None, secret: str) -> str:
     return "a place with a secret in its name" if secret and secret.lower() in host else host
 
 
-def translate(error: Exception, answer: aiohttp.ClientResponse | None, url: URL, secret: str) -> EnvoyError:
+def translate(error: Exception, answer: aiohttp.ClientResponse | None, url: URL, secret: Secret) -> EnvoyError:
     """Return the public error for what an attempt raised; *answer* is there once a status had arrived."""
     if answer is None:
         return _unanswered(error, f"{url.host}:{url.port}")
     if answer.status >= 400:  # noqa: PLR2004 - refused already, whatever its body was
-        return status_error(Response(answer.status, answer.headers, b""), secret)
+        return status_error(Response(answer.status, answer.headers, b""), secret.reveal())
     match error:
         case EnvoyError():
             found = error

@@ -8,18 +8,20 @@ over several `asyncio.run` calls and leaves nothing behind. The gates' windows b
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from random import Random
 
 import aiohttp
 
 from .._credentials import Credentials
-from .._gate import CATEGORIES, Gate, Window, category
-from .._retry import Kind
+from .._gate import CATEGORIES, Gate, QuotaStore, Window, category
+from .._retry import Budget, Kind
 from .._wire import Request
 from ..errors import ClientClosedError, ConfigurationError
 
 _KEEP_ALIVE = 4.0  # seconds; below the 5 s after which common servers drop idle connections
-_IN_FLIGHT = 32
 
 
 class Lane:
@@ -30,6 +32,8 @@ class Lane:
         self._fetching: asyncio.Task[Credentials] | None = None
         self._gates = gates
         self._running: set[asyncio.Timeout] = set()
+        self._resting: set[asyncio.Timeout] = set()
+        self._quiet = asyncio.Event()
         self._given = given
         self._reads = given or _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE))
         # a pooled connection gone stale loses a POST without telling, so unsafe operations never use one
@@ -57,27 +61,50 @@ class Lane:
         self._running.add(limit)
         return limit
 
+    def rest(self) -> asyncio.Timeout:
+        """Return the limit of a wait between attempts; it ends when the lane begins to close."""
+        limit = asyncio.timeout(None)
+        self._resting.add(limit)
+        return limit
+
     def end(self, limit: asyncio.Timeout) -> None:
-        """Forget the limit of an attempt that is over."""
+        """Forget the limit of an attempt or a wait that is over."""
+        self._resting.discard(limit)
         self._running.discard(limit)
+        if not self._running:
+            self._quiet.set()
+
+    async def drain(self, grace: float) -> None:
+        """Let nothing new go out, and give the attempts under way so many seconds to end."""
+        self._shut()
+        self._quiet.clear()
+        if self._running:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._quiet.wait()
+
+    def _shut(self) -> None:
+        """Send away who waits: in line, between attempts, or for a credential."""
+        self.open = False
+        for gate in self._gates.values():
+            gate.close()
+        if self._fetching is not None:
+            self._fetching.cancel()
+        _expire(self._resting)
 
     async def _keep(self) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
-            self.open = False
-            for gate in self._gates.values():
-                gate.close()
-            if self._fetching is not None:
-                self._fetching.cancel()
-            for limit in self._running:
-                if not limit.expired():
-                    limit.reschedule(0)
+            self._shut()
+            _expire(self._running)
             try:
                 if self._fetching is not None:
                     await asyncio.wait([self._fetching])
                 while self._running:  # noqa: ASYNC110 - each hands its permit back while this gate still counts
                     await asyncio.sleep(0)
+                for gate in self._gates.values():
+                    await gate.ended()
             finally:
                 await self._close_own()
 
@@ -87,6 +114,12 @@ class Lane:
                 await self._reads.close()
             finally:
                 await self._fresh.close()
+
+
+def _expire(limits: set[asyncio.Timeout]) -> None:
+    for limit in limits:
+        if not limit.expired():
+            limit.reschedule(0)
 
 
 def _heard(fetching: asyncio.Task[Credentials]) -> None:
@@ -102,10 +135,15 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
 class Pool:
     """The lane of the running loop; shared by all views of a client."""
 
-    def __init__(self, given: aiohttp.ClientSession | None = None) -> None:
+    def __init__(
+        self, given: aiohttp.ClientSession | None = None, *, store: QuotaStore | None = None, line: str = ""
+    ) -> None:
         self.closed = False
+        self.budget = Budget()
         self._given = given
-        self._windows = {name: Window(max_in_flight=_IN_FLIGHT) for name in CATEGORIES}
+        self._store, self._line = store, line
+        self._process = os.getpid()
+        self._windows = {name: Window(Random()) for name in CATEGORIES}  # noqa: S311 - jitter
         self._lane: Lane | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -119,24 +157,46 @@ class Pool:
 
     async def open(self, clock: Callable[[], float]) -> Lane:
         """Open a lane in the running loop; one whose loop has ended is left behind, closed."""
-        if self._loop is not None and self._loop.is_running() and self._loop is not asyncio.get_running_loop():
-            msg = "this client is in use in another running event loop; make one client per loop"
-            raise ConfigurationError(msg)
+        self._refuse_sharing()
         if self._loop is not None and self._loop.is_closed() and self._lane is not None and self._lane.open:
             for window in self._windows.values():  # what was under way ended with its loop, and told nobody
                 window.abandon()
-        self._loop = asyncio.get_running_loop()
-        self._lane = Lane({name: Gate(window, clock) for name, window in self._windows.items()}, self._given)
+        self._loop, self._process = asyncio.get_running_loop(), os.getpid()
+        gates = {
+            name: Gate(window, clock, store=self._store, line=f"{self._line} {name}")
+            for name, window in self._windows.items()
+        }
+        self._lane = Lane(gates, self._given)
         await anext(self._lane.keeper)
         return self._lane
+
+    def _refuse_sharing(self) -> None:
+        """Refuse to work where the sockets belong to another process or to a loop that runs elsewhere."""
+        if self._loop is None or self._loop is asyncio.get_running_loop():
+            return
+        if self._process != os.getpid() and self._lane is not None and self._lane.open:
+            msg = "this client was in use before the process was forked; make one client in each process"
+            raise ConfigurationError(msg)
+        if self._loop.is_running() and self._process == os.getpid():
+            msg = "this client is in use in another running event loop; make one client per loop"
+            raise ConfigurationError(msg)
 
     def reopen(self) -> None:
         """Let a closed client be used again."""
         self.closed = False
 
-    async def close(self) -> None:
-        """Close the running loop's lane; calls under way end with an error. Does nothing the second time."""
+    async def close(self, grace: float) -> None:
+        """Close the running loop's lane, *grace* seconds for what is under way. Does nothing the second time.
+
+        Raises:
+            ConfigurationError: the client is in use in another event loop or process, and goes on there.
+        """
+        self._refuse_sharing()
         self.closed = True
         lane, self._lane = self._lane, None
-        if lane is not None and self._loop is asyncio.get_running_loop():
+        if lane is None or self._loop is not asyncio.get_running_loop():
+            return
+        try:
+            await lane.drain(grace)
+        finally:
             await lane.keeper.aclose()

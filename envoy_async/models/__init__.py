@@ -1,4 +1,7 @@
-"""The shapes of the API, one module per group: answers (`Load`), inputs (`NewLoad`), changes (`LoadUpdate`)."""
+"""The shapes of the API, one module per group: answers (`Load`), inputs (`NewLoad`), changes (`LoadUpdate`).
+
+Phone numbers are whole in the fields, and masked in every repr: `phone='***2671'`.
+"""
 
 from ._page import Page
 from ._values import UNSET, OpenEnum, Timestamp, Unset

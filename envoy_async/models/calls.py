@@ -2,6 +2,7 @@
 
 import attrs
 
+from .._masking import masked
 from ._values import OpenEnum, Timestamp
 
 
@@ -28,10 +29,10 @@ class Call:
     created_at: Timestamp
     updated_at: Timestamp
     call_direction: CallDirection | None = None
-    phone_number: str | None = None
+    phone_number: str | None = attrs.field(default=None, repr=masked)
     """The other party's number, chosen according to the direction."""
-    to_number: str | None = None
-    from_number: str | None = None
+    to_number: str | None = attrs.field(default=None, repr=masked)
+    from_number: str | None = attrs.field(default=None, repr=masked)
     call_start_time: Timestamp | None = None
     call_end_time: Timestamp | None = None
     call_type: str | None = None

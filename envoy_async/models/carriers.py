@@ -2,6 +2,7 @@
 
 import attrs
 
+from .._masking import masked
 from ._values import UNSET, OpenEnum, Timestamp, Unset
 from .loads import EquipmentType
 
@@ -35,9 +36,9 @@ class Carrier:
     mc_number: str | None = None
     dot_number: str | None = None
     email: str | None = None
-    phone: str | None = None
+    phone: str | None = attrs.field(default=None, repr=masked)
     dispatcher_name: str | None = None
-    dispatcher_phone: str | None = None
+    dispatcher_phone: str | None = attrs.field(default=None, repr=masked)
     dispatcher_email: str | None = None
     provider: str | None = None
     ingestion_method: str | None = None
@@ -82,7 +83,7 @@ class NewCarrier:
     """A known one gives the existing carrier back."""
     dot_number: str | None | Unset = UNSET
     email: str | None | Unset = UNSET
-    phone: str | None | Unset = UNSET
+    phone: str | None | Unset = attrs.field(default=UNSET, repr=masked)
     """In E.164, such as `+14155552671`."""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from .._masking import masked
 from ._values import UNSET, OpenEnum, Timestamp, Unset
 
 
@@ -51,7 +52,7 @@ class LoadContact:
     type: str | None = None
     first_name: str | None = None
     last_name: str | None = None
-    phone: str | None = None
+    phone: str | None = attrs.field(default=None, repr=masked)
     email: str | None = None
 
 

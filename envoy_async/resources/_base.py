@@ -1,25 +1,30 @@
 """What every group of operations shares: one call, and one listing.
 
 The rule: a resource knows `Send` and nothing above it. Here `BadInput` becomes the public error, and an
-unsafe operation whose answer cannot be read becomes `OutcomeUnknownError`, since it did run.
+unsafe operation whose answer cannot be read becomes `OutcomeUnknownError`, since it did run. Such an error gets its way
+to look here, and nowhere else.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import NoneType
 from typing import TypeVar, cast
 
 import attrs
 
 from .._converter import encode, readable, structure, unstructure
+from .._credentials import NO_SECRET, Secret
 from .._paging import LARGEST_PAGE, Pages, Position, Record
 from .._retry import Kind, kind_of, outcome_unknown
 from .._wire import BadInput, Request, Response, Send, build, plain_path
-from ..errors import InvalidRequestError, InvalidResponseError, at
+from ..errors import EnvoyError, InvalidRequestError, InvalidResponseError, OutcomeUnknownError, at
+from ..events import tell
 from ..models import Page
 from ._checks import check
+from ._looking import Clock, Look, LookFor, started
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
@@ -27,11 +32,16 @@ _LARGEST = 2**53
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
-class Resource:
-    """One group of operations, sent through `send`."""
+def _now() -> datetime:
+    return datetime.now(UTC)
 
-    def __init__(self, send: Send) -> None:
+
+class Resource:
+    """One group of operations, sent through `send`; `clock` tells when, for errors about an unknown outcome."""
+
+    def __init__(self, send: Send, clock: Clock = _now) -> None:
         self._send = send
+        self._clock = clock
 
     async def _call(
         self,
@@ -43,14 +53,31 @@ class Resource:
         body: object = None,
         extra: Mapping[str, object] | None = None,
         keyed: bool = False,
-        secret: str = "",
+        secret: Secret = NO_SECRET,
+        look: LookFor | None = None,
     ) -> T:
-        """Run one operation and read its answer as *answer*; `NoneType` ignores its body."""
+        """Run one operation and read its answer as *answer*; `NoneType` ignores its body.
+
+        *look* is how an unsafe operation is looked for when its outcome stays unknown.
+        """
         request = _request(method, template, ids=ids, body=body, extra=extra)
         if keyed or secret:
             request = attrs.evolve(request, keyed=keyed, secret=secret)
-        response = await self._send(request)
-        return _read(request, response, answer)
+        if look is None:
+            return _read(request, await self._send(request), answer)
+        began = self._clock()
+        try:
+            return _read(request, await self._send(request), answer)
+        except OutcomeUnknownError as error:
+            self._attach(error, request, began, look)
+            raise
+
+    def _attach(self, error: OutcomeUnknownError, request: Request, asked: datetime, look: LookFor) -> None:
+        ended = self._clock()
+        began = started(asked, ended, error.attempts)
+        vars(error).update(
+            began=began, ended=ended, _look=lambda: look(Look(self._send, self._clock, request, began, ended))
+        )
 
     def _pages(
         self,
@@ -87,7 +114,7 @@ async def raw(
     try:
         content = None if body is None else encode(body)
         request = build(method, plain_path(path), query=query, body=content)
-        request = attrs.evolve(request, secret=str(fields(body).get("password") or ""))
+        request = attrs.evolve(request, secret=Secret(str(fields(body).get("password") or "")))
     except BadInput as bad:
         error = refused(bad.param, str(bad))
     else:
@@ -153,8 +180,12 @@ def _read(request: Request, response: Response, answer: type[T]) -> T:
         return structure(response.body, answer)
     except InvalidResponseError as error:
         error.with_traceback(None).status = response.status  # its frames hold the body
-        wrong = outcome_unknown(error) if kind_of(request) is Kind.UNSAFE else error
-    raise at(wrong, request, response.attempts)
+        failed: EnvoyError = error
+    if kind_of(request) is Kind.UNSAFE:
+        failed = unknown = outcome_unknown(failed)
+        at(unknown, request, response.attempts)
+        tell(response.doubt, unknown)
+    raise at(failed, request, response.attempts)
 
 
 def _check(name: str, value: int, least: int, most: int) -> None:

@@ -6,8 +6,12 @@ from datetime import datetime
 from types import NoneType
 
 from .._paging import Pages
+from ..errors import Reconciliation
 from ..models import UNSET, ApiKeyInfo, ApiKeyWithSecret, NewApiKey, Unset
 from ._base import Resource
+from ._looking import Look
+
+_LOST = ". Its secret was in the lost answer alone: deactivate the key, and create another"
 
 
 class ApiKeys(Resource):
@@ -26,10 +30,11 @@ class ApiKeys(Resource):
             expires_at: when it stops working; with a time zone.
 
         Raises:
-            OutcomeUnknownError: a key may have been created whose secret nobody knows.
+            OutcomeUnknownError: a key may have been created whose secret nobody knows; `reconcile` looks for one
+                of this name.
         """
         body = NewApiKey(name=name, description=description, expires_at=expires_at)
-        return await self._call(ApiKeyWithSecret, "POST", "/api-keys", body=body)
+        return await self._call(ApiKeyWithSecret, "POST", "/api-keys", body=body, look=_look_for_key)
 
     def list(self) -> Pages[ApiKeyInfo]:
         """List the API keys without their secrets, in the server's order.
@@ -48,3 +53,7 @@ class ApiKeys(Resource):
         Needs a bearer token. Source: `DELETE /api-keys/{api_key_id}` (seen).
         """
         await self._call(NoneType, "DELETE", "/api-keys/{api_key_id}", ids={"api_key_id": api_key_id})
+
+
+async def _look_for_key(at: Look) -> Reconciliation:
+    return await at.search("API key", ApiKeys(at.send).list(), ("name",), then=_LOST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._credentials import Secret
 from ..models import LoginResult
 from ._base import Resource, refused
 
@@ -21,8 +22,10 @@ class Auth(Resource):
         Raises:
             NotAuthenticatedError: the two do not fit.
         """
-        body = {"email": email, "password": password}
-        for name, value in body.items():
-            if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need not type-check
+        body = {"email": Secret(email), "password": Secret(password)}
+        kinds = {"email": type(email), "password": type(password)}
+        del email, password  # a traceback may be printed with its local variables
+        for name, kind in kinds.items():
+            if not issubclass(kind, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need not type-check
                 raise refused(name, f"{name} must be text")
-        return await self._call(LoginResult, "POST", "/auth/login", body=body, secret=password)
+        return await self._call(LoginResult, "POST", "/auth/login", body=body, secret=body["password"])

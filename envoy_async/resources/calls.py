@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from datetime import date
 
 from .._paging import Pages
-from ..models import Call, CallRecording, EndCallResult
+from ..errors import Reconciliation
+from ..models import Call, CallDirection, CallRecording, EndCallResult
 from ._base import Resource, refused
+from ._looking import Look
+
+_TELLING = ("load_id", "phone_number", "to_number")
 
 
 class Calls(Resource):
@@ -22,9 +26,10 @@ class Calls(Resource):
             extra: the fields of the request body.
 
         Raises:
-            OutcomeUnknownError: the call may have been placed.
+            OutcomeUnknownError: the call may have been placed; `reconcile` looks through the latest calls, when
+                `load_id`, `phone_number`, or `to_number` was sent (that these mean the same there is assumed).
         """
-        return await self._call(Call, "POST", "/calls", body={}, extra=extra)
+        return await self._call(Call, "POST", "/calls", body={}, extra=extra, look=_look_for_call)
 
     def list(
         self,
@@ -83,10 +88,15 @@ class Calls(Resource):
             extra: the fields of the request body; without them no body is sent.
 
         Raises:
-            OutcomeUnknownError: the call may have been joined.
+            OutcomeUnknownError: the call may have been joined; `reconcile` gives the call, which does not tell.
         """
-        answer = dict[str, object]
-        return await self._call(answer, "POST", "/calls/{call_id}/join", ids={"call_id": call_id}, extra=extra)
+
+        async def look(at: Look) -> Reconciliation:
+            return _joined(await Calls(at.send).get(call_id))
+
+        return await self._call(
+            dict[str, object], "POST", "/calls/{call_id}/join", ids={"call_id": call_id}, extra=extra, look=look
+        )
 
     async def end(self, call_id: str) -> EndCallResult:
         """End a live or scheduled call; harmless when it has ended. Source: `POST /calls/{call_id}/end` (seen)."""
@@ -106,3 +116,21 @@ def _days(start_date: date | None, end_date: date | None) -> dict[str, date | No
         if value is None and any(days.values()):
             raise refused(name, "start_date and end_date go together: give both or neither")
     return days
+
+
+async def _look_for_call(at: Look) -> Reconciliation:
+    if not any(at.sent.get(name) for name in _TELLING):
+        why = f"nothing that was sent tells one call from another: needs {', '.join(_TELLING[:-1])}, or {_TELLING[-1]}"
+        return Reconciliation(outcome="ambiguous", why=why)
+    # newest first (seen), and without a filter: how `search` compares numbers is not known
+    pages = Calls(at.send).list()
+    return await at.search("call", pages, _TELLING, any_of=True, newest_first=True, unless=_came_in)
+
+
+def _came_in(call: Call) -> bool:
+    return call.call_direction == CallDirection.INBOUND
+
+
+def _joined(call: Call) -> Reconciliation:
+    why = f"the call is {call.status}; nothing in it tells who has joined it"
+    return Reconciliation(outcome="ambiguous", candidates=(call,), looked_at=f"call {call.id}", why=why)

@@ -7,10 +7,12 @@ from typing import cast
 
 from .._paging import Pages
 from .._wire import BadInput
+from ..errors import Reconciliation
 from ..models import UNSET, AuditNote, Carrier, CarrierBatchItem, CarrierBatchResult, NewCarrier, Unset
 from ._base import Resource, fields, ready, refused
 from ._batch import in_batches, matched
 from ._checks import check
+from ._looking import Look
 
 
 class Carriers(Resource):
@@ -38,10 +40,14 @@ class Carriers(Resource):
             email: its address.
             phone: its phone number, in E.164.
             extra: further fields of the request body.
+
+        Raises:
+            OutcomeUnknownError: the carrier may have been created; `reconcile` looks for one of this name.
         """
         body = NewCarrier(name=name, mc_number=mc_number, dot_number=dot_number, email=email, phone=phone)
         keyed = bool({"mc_number": mc_number, **fields(extra)}["mc_number"])
-        return await self._call(Carrier, "POST", "/carriers", body=body, extra=extra, keyed=keyed)
+        look = None if keyed else _look_for_carrier
+        return await self._call(Carrier, "POST", "/carriers", body=body, extra=extra, keyed=keyed, look=look)
 
     async def create_batch(
         self,
@@ -134,6 +140,10 @@ class Carriers(Resource):
         return await self._call(
             Carrier, "POST", "/carriers/{carrier_id}/disable", ids={"carrier_id": carrier_id}, body=body
         )
+
+
+async def _look_for_carrier(at: Look) -> Reconciliation:
+    return await at.search("carrier", Carriers(at.send).list(), ("name",))
 
 
 def _ready(item: NewCarrier | Mapping[str, object]) -> dict[str, object]:

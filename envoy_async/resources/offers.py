@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .._paging import Pages
+from ..errors import Reconciliation
 from ..models import UNSET, NewOffer, Offer, OfferUpdate, Unset
 from ._base import Resource
+from ._looking import Look
 
 
 class Offers(Resource):
@@ -37,7 +39,8 @@ class Offers(Resource):
             extra: further fields of the request body.
 
         Raises:
-            OutcomeUnknownError: the offer may have been recorded.
+            OutcomeUnknownError: the offer may have been recorded; `reconcile` looks through all offers, since no
+                filter is known.
         """
         body = NewOffer(
             load_id=load_id,
@@ -47,7 +50,7 @@ class Offers(Resource):
             call_id=call_id,
             notes=notes,
         )
-        return await self._call(Offer, "POST", "/offers", body=body, extra=extra)
+        return await self._call(Offer, "POST", "/offers", body=body, extra=extra, look=_look_for_offer)
 
     def list(self, *, page: int = 1, page_size: int = 100, limit: int | None = None) -> Pages[Offer]:
         """List offers in the server's order, which is not documented. Source: `GET /offers` (partial).
@@ -82,9 +85,18 @@ class Offers(Resource):
             extra: further fields of the request body.
 
         Raises:
-            OutcomeUnknownError: the offer may have been changed.
+            OutcomeUnknownError: the offer may have been changed; `reconcile` looks at it (that a change moves its
+                `updated_at` is assumed).
         """
+
+        async def look(at: Look) -> Reconciliation:
+            return at.changed("offer", await Offers(at.send).get(offer_id))
+
         body = OfferUpdate(status=status, notes=notes)
         return await self._call(
-            Offer, "PATCH", "/offers/{offer_id}", ids={"offer_id": offer_id}, body=body, extra=extra
+            Offer, "PATCH", "/offers/{offer_id}", ids={"offer_id": offer_id}, body=body, extra=extra, look=look
         )
+
+
+async def _look_for_offer(at: Look) -> Reconciliation:
+    return await at.search("offer", Offers(at.send).list(), ("load_id", "offer_amount"))

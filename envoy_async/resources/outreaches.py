@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .._paging import Pages
+from ..errors import Reconciliation
 from ..models import UNSET, NewOutreach, Outreach, Unset
 from ._base import Resource
+from ._looking import Look
 
 
 class Outreaches(Resource):
@@ -32,10 +34,11 @@ class Outreaches(Resource):
             extra: further fields of the request body.
 
         Raises:
-            OutcomeUnknownError: the carrier may have been called.
+            OutcomeUnknownError: the carrier may have been called; `reconcile` looks through all outreaches, since no
+                filter is known.
         """
         body = NewOutreach(carrier_id=carrier_id, load_id=load_id, modality=modality)
-        return await self._call(Outreach, "POST", "/outreaches", body=body, extra=extra)
+        return await self._call(Outreach, "POST", "/outreaches", body=body, extra=extra, look=_look_for_outreach)
 
     def list(self, *, page: int = 1, page_size: int = 100, limit: int | None = None) -> Pages[Outreach]:
         """List outreaches in the server's order. Source: `GET /outreaches` (inferred: path and answer are assumed).
@@ -50,3 +53,7 @@ class Outreaches(Resource):
     async def get(self, outreach_id: str) -> Outreach:
         """Return one outreach with its carrier. Source: `GET /outreaches/{outreach_id}` (partial)."""
         return await self._call(Outreach, "GET", "/outreaches/{outreach_id}", ids={"outreach_id": outreach_id})
+
+
+async def _look_for_outreach(at: Look) -> Reconciliation:
+    return await at.search("outreach", Outreaches(at.send).list(), ("carrier_id", "load_id"))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 
 from .._paging import Pages
+from ..errors import Reconciliation
 from ..models import (
     UNSET,
     NewWebhookEndpoint,
@@ -20,9 +21,17 @@ from ..models import (
     WebhookReplay,
 )
 from ._base import Resource, refused
+from ._looking import Look
 
 _ONE = "/webhooks/endpoints/{endpoint_id}"
 _SETTABLE = (WebhookEndpointStatus.ACTIVE, WebhookEndpointStatus.PAUSED, None, UNSET)
+_LOST = ". Its secret was in the lost answer alone: delete the endpoint, and create another"
+_ROTATED = (
+    ". A new secret would have been in the lost answer alone. For 24 hours deliveries are then signed with the old one"
+    " too, and carry two signatures, by which a receiver can tell. In that time create another endpoint with the same"
+    " url, install its secret, and delete this one; or rotate again when it is over: a rotation before may end the"
+    " secret still in use (assumed)"
+)
 
 
 class WebhookEndpoints(Resource):
@@ -48,10 +57,13 @@ class WebhookEndpoints(Resource):
             headers: extra headers, which presumably go out with each delivery.
 
         Raises:
-            OutcomeUnknownError: an endpoint may have been registered whose secret nobody knows.
+            OutcomeUnknownError: an endpoint may have been registered whose secret nobody knows; `reconcile` looks
+                for one with this address.
         """
         body = NewWebhookEndpoint(url=url, event_types=event_types, description=description, headers=headers)
-        return await self._call(WebhookEndpointWithSecret, "POST", "/webhooks/endpoints", body=body)
+        return await self._call(
+            WebhookEndpointWithSecret, "POST", "/webhooks/endpoints", body=body, look=_look_for_endpoint
+        )
 
     def list(self) -> Pages[WebhookEndpoint]:
         """List the endpoints without their secrets. Source: `GET /webhooks/endpoints` (inferred: a bare array)."""
@@ -103,10 +115,16 @@ class WebhookEndpoints(Resource):
         Source: `POST /webhooks/endpoints/{endpoint_id}/rotate-secret` (partial).
 
         Raises:
-            OutcomeUnknownError: there may be a new secret that nobody knows; rotate again.
+            OutcomeUnknownError: there may be a new secret that nobody knows. Do not rotate again at once: `reconcile`
+                looks whether the endpoint has changed (that a rotation moves its `updated_at` is assumed), and says
+                what can be done.
         """
-        ids = {"endpoint_id": endpoint_id}
-        return await self._call(WebhookEndpointWithSecret, "POST", f"{_ONE}/rotate-secret", ids=ids, body={})
+
+        async def look(at: Look) -> Reconciliation:
+            return at.changed("endpoint", await WebhookEndpoints(at.send).get(endpoint_id), _ROTATED)
+
+        ids, path = {"endpoint_id": endpoint_id}, f"{_ONE}/rotate-secret"
+        return await self._call(WebhookEndpointWithSecret, "POST", path, ids=ids, body={}, look=look)
 
     def messages(
         self, endpoint_id: str, *, page: int = 1, page_size: int = 100, limit: int | None = None
@@ -151,3 +169,7 @@ class WebhookMessages(Resource):
         return await self._call(
             WebhookMessageState, "POST", template, ids=ids, body=WebhookReplay(endpoint_id=endpoint_id)
         )
+
+
+async def _look_for_endpoint(at: Look) -> Reconciliation:
+    return await at.search("endpoint", WebhookEndpoints(at.send).list(), ("url",), then=_LOST)

@@ -82,6 +82,10 @@ class CallWriter:
             "load_number": load and load["load_number"],
         }
 
+    def write_new(self, moment: float) -> Record:
+        """Write the call that is created at `moment`, which is now."""
+        return self.write(moment, moment)
+
     def escalations(self, call: Record) -> list[Record]:
         """Write what the agent asked a person during a call (mostly nothing); oldest ones are answered."""
         rng = self._rng

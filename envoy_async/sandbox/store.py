@@ -98,11 +98,11 @@ class Store:
 
     def find_load(self, load_number: object, tms_load_id: object) -> Record | None:
         """Find the load an upsert means: same ``load_number``, or same ``tms_load_id`` when one is given."""
-        for load in self.loads.values():
-            same_tms_id = tms_load_id is not None and load["tms_load_id"] == tms_load_id
-            if load["load_number"] == load_number or same_tms_id:
-                return load
-        return None
+        loads = list(self.loads.values())  # looked through column by column: a batch asks 1,000 times
+        wanted = {"load_number": load_number} | ({} if tms_load_id is None else {"tms_load_id": tms_load_id})
+        columns = [(value, list(map(itemgetter(name), loads))) for name, value in wanted.items()]
+        places = [column.index(value) for value, column in columns if value in column]
+        return loads[min(places)] if places else None
 
 
 def newest_first(rows: Iterable[Record]) -> list[Record]:

@@ -331,16 +331,25 @@ HELD_BACK: dict[str, tuple[Any, str]] = {
 async def test_a_bad_load_of_a_batch_is_held_back_and_named_by_its_index(
     envoy: EnvoyClient, sandbox: Sandbox, label: str
 ) -> None:
-    """Its neighbours are sent; its result stands at its place, and its error leads to it; so in a later request."""
+    """Its neighbours are sent; its result stands at its place, and its error leads to it."""
     load, why = HELD_BACK[label]
-    loads = [NEW, load, *[NEW] * 1_000, load]
-    result = await envoy.loads.create_batch(loads)
-    assert (result.success, result.total_loads, result.successful, result.failed) == (True, 1_003, 1_001, 2)
+    result = await envoy.loads.create_batch([NEW, load, NEW])
+    assert (result.success, result.total_loads, result.successful, result.failed) == (True, 3, 2, 1)
+    assert [item.error for item in result.results] == [None, f"InvalidRequestError: loads[1]: {why}", None]
+    assert [len(numbers_sent(ran.body)) for ran in sandbox.executions] == [2]
+
+
+async def test_bad_loads_of_every_request_are_named_by_their_index(envoy: EnvoyClient, sandbox: Sandbox) -> None:
+    """Among good ones in the first request and in a later one: an error names the place in the whole batch."""
+    bad = [load for load, _ in HELD_BACK.values()]
+    result = await envoy.loads.create_batch([NEW, *bad, *[NEW] * 1_000, *bad, NEW])
+    places = [*range(1, len(bad) + 1), *range(len(bad) + 1_001, 2 * len(bad) + 1_001)]
     assert {place: item.error for place, item in enumerate(result.results) if not item.success} == {
-        1: f"InvalidRequestError: loads[1]: {why}",
-        1_002: f"InvalidRequestError: loads[1002]: {why}",
+        place: f"InvalidRequestError: loads[{place}]: {why}"
+        for place, (_, why) in zip(places, [*HELD_BACK.values()] * 2, strict=True)
     }
-    assert [len(numbers_sent(ran.body)) for ran in sandbox.executions] == [999, 2]
+    assert (result.successful, result.failed) == (1_002, 2 * len(bad))
+    assert [len(numbers_sent(ran.body)) for ran in sandbox.executions] == [1_000 - len(bad), len(bad) + 2]
 
 
 async def test_bad_loads_behind_the_first_thousand_lose_nothing(envoy: EnvoyClient, sandbox: Sandbox) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -13,10 +15,17 @@ from envoy_async.sandbox import Sandbox
 NOW = 1_763_740_800.0  # Friday 2025-11-21, 16:00 UTC
 
 
+@pytest.fixture(scope="session")
+def unopened() -> bytes:
+    """Seed a sandbox of 150 calls and 60 loads once; every test opens a copy of its own, which it may change."""
+    return pickle.dumps(Sandbox(calls=150, loads=60, quota=None, clock=partial(float, NOW)))
+
+
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
+async def sandbox(unopened: bytes) -> AsyncIterator[Sandbox]:
     """Run a sandbox of 150 calls and 60 loads without a quota, at 2025-11-21T16:00:00Z for ever."""
-    async with Sandbox(calls=150, loads=60, quota=None, clock=lambda: NOW) as running:
+    copy: Sandbox = pickle.loads(unopened)  # noqa: S301 - our own, of this process
+    async with copy as running:
         yield running
 
 

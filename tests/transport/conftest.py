@@ -318,7 +318,7 @@ def make_client(
     *,
     credentials: str | Credentials | Login | Source = KEY,
     organization_id: str | None = None,
-    retry: RetryPolicy = RetryPolicy(base=0.01),  # noqa: B008 - frozen
+    retry: RetryPolicy = RetryPolicy(base=0.01, budget=100.0),  # noqa: B008 - frozen
     timeouts: Timeouts = Timeouts(deadline=10.0, attempt=5.0, connect=2.0),  # noqa: B008 - frozen
     session: aiohttp.ClientSession | None = None,
     clock: SkippingClock | None = None,

@@ -33,7 +33,7 @@ async def test_closing_beside_an_attempt_that_just_ran_out() -> None:
         async with limit:
             await asyncio.sleep(10)
     asyncio.get_running_loop().call_soon(lane.end, limit)
-    await pool.close()
+    await pool.close(grace=1.0)
     assert not lane.open
 
 

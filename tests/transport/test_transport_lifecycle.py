@@ -106,14 +106,14 @@ async def test_an_error_in_the_block_passes() -> None:
 @pytest.mark.parametrize("given", [False, True], ids=["own session", "given session"])
 @pytest.mark.parametrize("step", [hang, trickle_headers, trickle], ids=str)
 async def test_closing_over_calls_under_way(step: Step, given: bool) -> None:
-    """Calls under way end at once: reads are told that the client is closed, unsafe ones that it is not known."""
+    """Without grace, calls under way end at once: reads because of the closing, unsafe ones in what is not known."""
     async with MisbehavingServer(answer(), step) as server, aiohttp.ClientSession() as session:
         envoy = make_client(server.url, session=session if given else None)
         await envoy.calls.get(UUID)
         running = [asyncio.ensure_future(operation(envoy)) for operation in (*READS.values(), *UNSAFE.values())]
         await server.until(1 + len(running))
         await asyncio.sleep(0.1)
-        await envoy.close()
+        await envoy.close(grace=0)
         found = [type(await outcome(task)) for task in running]
         assert found == [errors.ClientClosedError] * len(READS) + [errors.OutcomeUnknownError] * len(UNSAFE)
         assert len(server.executed) == 1 + len(running)
@@ -139,7 +139,7 @@ async def test_closing_over_a_call_that_just_got_its_permit() -> None:
             await settled(lambda: line_of(envoy) == 1)
             pool = envoy._transport.pool
             assert pool._lane is not None
-            pool._windows["general"]._paused_until = 0.0
+            pool._windows["general"].paused_until = 0.0
             pool._lane._gates["general"]._move()
             await envoy.close()
             assert type(await outcome(waiting)) is errors.ClientClosedError
@@ -181,7 +181,7 @@ async def test_a_task_group_does_not_end_in_silence() -> None:
 
         async def close() -> None:
             await server.until(1)
-            await envoy.close()
+            await envoy.close(grace=0)
 
         with pytest.RaisesGroup(errors.OutcomeUnknownError):
             async with asyncio.TaskGroup() as group:

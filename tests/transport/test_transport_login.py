@@ -41,7 +41,7 @@ from tests.transport.conftest import (
 
 NOW = 1_763_740_800.0  # Friday 2025-11-21, 16:00 UTC
 CANARY = "canary-7f3a-password"
-IN_FLIGHT = 32  # requests under way at once
+IN_FLIGHT = 64  # requests under way at once
 
 
 @pytest.fixture

@@ -153,8 +153,8 @@ async def test_ledger_counts_the_wait_for_quota() -> None:
 
 
 async def test_many_calls_share_one_faulty_server() -> None:
-    """Fifty calls at once, each met by its own fault, all succeed; each is executed twice."""
-    script = [reset] * 50
+    """Fifty calls at once, nine of them met by a fault, all succeed; those nine are executed twice."""
+    script = [reset] * 9
     async with MisbehavingServer(*script, answer()) as server, make_client(server.url) as envoy:
         await asyncio.gather(*(envoy.calls.get(UUID) for _ in range(50)))
-        assert len(server.executed) == 100
+        assert len(server.executed) == 59

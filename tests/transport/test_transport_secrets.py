@@ -8,11 +8,19 @@ import pickle
 import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 import pytest
 
-from envoy_async import BearerToken, EnvoyClient, EnvoyError, RetryPolicy, Timeouts
-from envoy_async.errors import InvalidResponseError, NotFoundError, OutcomeUnknownError, RedirectError
+from envoy_async import BearerToken, EnvoyClient, EnvoyError, Login, RetryPolicy, Timeouts
+from envoy_async.errors import (
+    InvalidRequestError,
+    InvalidResponseError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RedirectError,
+)
+from tests.faults._canary import CanaryLog, leaks
 from tests.transport.conftest import (
     CUT,
     KEY,
@@ -163,6 +171,42 @@ async def test_a_redirect_to_an_unreadable_place(place: str) -> None:
         error = await failure_of(envoy.calls.get(UUID))
     assert type(error) is RedirectError
     assert error.message == "the server redirects to an unreadable place, which is never followed"
+
+
+E_MAIL, PASSWORD = "canary-9d1c@example.com", "pass-word-canary 9d1c"
+LOGINS: dict[str, Operation] = {
+    "by hand": lambda envoy: envoy.auth.login(E_MAIL, PASSWORD),
+    "by itself": lambda envoy: envoy.calls.get(UUID),
+}
+
+
+@pytest.mark.parametrize("operation", LOGINS.values(), ids=list(LOGINS))
+@pytest.mark.parametrize(
+    "step",
+    [*LOST, *CUT, *NOT_HTTP, answer(401, {"error": {"code": "c", "message": PASSWORD}}), answer(200, {}), hang],
+    ids=str,
+)
+async def test_a_login_that_fails_shows_neither_password_nor_address(operation: Operation, step: Step) -> None:
+    """Not in the error or what hangs on it, in no local variable of the SDK or a library, in no log of any level."""
+    login = Login(E_MAIL, PASSWORD)
+    with CanaryLog() as log:
+        async with (
+            MisbehavingServer(step) as server,
+            make_client(server.url, credentials=login, timeouts=QUICK, retry=TWICE) as envoy,
+        ):
+            error = await failure_of(operation(envoy))
+    assert leaks(error, PASSWORD, E_MAIL) == []
+    assert log.leaks(PASSWORD, E_MAIL, KEY) == []
+    assert not [part for part in chain(error) if type(part).__module__.startswith("aiohttp")]
+
+
+@pytest.mark.parametrize("given", [(E_MAIL, None), (None, PASSWORD), (E_MAIL, "\ud800" + PASSWORD)], ids=ascii)
+async def test_a_login_that_is_refused_before_sending_shows_neither(given: Any) -> None:
+    """Nor does the refusal of what is no text, or cannot be written."""
+    async with make_client("https://nowhere.invalid/v1") as envoy:
+        error = await failure_of(envoy.auth.login(*given))
+    assert type(error) is InvalidRequestError
+    assert leaks(error, PASSWORD, E_MAIL) == []
 
 
 FRESH = "envai_live_fresh_secret_0042"

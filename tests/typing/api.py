@@ -174,10 +174,23 @@ def leaves(late: errors.DeadlineExceededError, unknown: errors.OutcomeUnknownErr
     """What came before is an error of ours, or nothing."""
     assert_type(late.last_error, EnvoyError | None)
     assert_type(unknown.last_error, EnvoyError | None)
+    assert_type(unknown.began, datetime | None)
+    assert_type(errors.AlreadyExistsError("").maybe_own, bool)
     status: errors.StatusError = errors.InvalidIdFormatError("")
     root: EnvoyError = status
     assert_type(errors.InvalidResponseError("").cut, bool)
     caught(root)
+
+
+async def reconciled(unknown: errors.OutcomeUnknownError) -> None:
+    """What a look returns has three outcomes, and records of any kind."""
+    found = await unknown.reconcile()
+    assert_type(found, errors.Reconciliation)
+    assert_type(found.outcome, Literal["found", "not_found", "ambiguous"])
+    assert_type(found.candidates, tuple[object, ...])
+    assert_type(found.why, str)
+    if found.outcome == "lost":  # type: ignore[comparison-overlap]  # pyright: ignore[reportUnnecessaryComparison] - a typo is found
+        raise unknown
 
 
 def modules() -> None:

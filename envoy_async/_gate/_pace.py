@@ -1,0 +1,90 @@
+"""Even pacing, and the estimate of a quota that the server does not tell.
+
+The rule: a pace spaces requests `1 / rate` apart. The rate is told by the caller where the quota is known.
+Where it is not, each pause for a 429 gives one estimate from what was accepted before it, and from there the
+rate follows a cubic curve (as TCP CUBIC does): flat around the estimate, where most time is spent, then
+steeper, to find out whether there is more by now.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import takewhile
+
+_HORIZONS = (2.0, 5.0, 10.0, 30.0, 60.0)  # seconds
+_BETA = 0.95  # the curve starts here, below the estimate
+_PLATEAU = 30.0  # seconds until the curve is back at the estimate …
+_PLATEAU_REQUESTS = 150  # … and as many requests, so that a slow rate is not probed, and refused, too often
+_SAMPLE = 3  # requests that make a rate
+_TOO_LOW, _STEP_DOWN = 0.3, 0.7  # of the rate before: an estimate below the first is not believed
+_SHORT = 5.0  # seconds of pause
+_LEAST = 0.001  # requests per second
+_CATCH_UP = 0.05  # seconds that timers may be late without lowering the rate
+
+
+def estimate(accepted: Sequence[float], now: float, pause: float) -> float:
+    """Estimate the quota per second when a 429 asks for a pause: the best of several horizons.
+
+    All of *accepted* (times, oldest first) fitted into its span and the pause after it. The short
+    horizons see a burst that the long ones dilute, the long ones a window that the short ones miss.
+    """
+    best, behind, horizons = 0.0, 0, list(_HORIZONS)
+    for at in reversed(accepted):
+        while horizons and now - at > horizons[0]:
+            best = max(best, behind / (horizons.pop(0) + pause))
+        if not horizons:
+            return best
+        behind += 1
+    span = now - accepted[0] if accepted else 0.0
+    return max(best, behind / max(span + pause, _CATCH_UP))
+
+
+class Pace:
+    """Even spacing of requests, and a rate that finds the quota. Times are seconds, rates are per second."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self._last = -math.inf
+        self._top = math.inf
+        self._since = self._cut_at = self._paused = 0.0
+        self._plateau = _PLATEAU
+
+    def delay(self, now: float, rate: float) -> float:
+        """Seconds until the next request keeps this rate."""
+        return max(0.0, self._last + 1.0 / rate - now) if rate > 0.0 else math.inf
+
+    def spend(self, now: float, rate: float) -> None:
+        """Count a request that goes out at this rate."""
+        if rate > 0.0:
+            self._last = min(now, max(self._last + 1.0 / rate, now - _CATCH_UP))
+
+    def rate(self, now: float) -> float:
+        """Give the rate on the curve."""
+        if not self.on:
+            return math.inf
+        past = (now - self._since) / self._plateau - 1.0
+        return self._top * (1.0 + (1.0 - _BETA) * past**3)
+
+    def cut(self, now: float, accepted: Sequence[float], pause: float) -> None:
+        """Start the curve anew from what was *accepted*; it begins to run when the *pause* is over."""
+        before, soon = self.rate(now), now < self._cut_at + self._paused + self._plateau
+        if self.on and soon and self._paused < _SHORT:  # the estimate was too high
+            top = self._between(now, accepted) or before / 2
+        else:
+            top = estimate(accepted, now, pause)
+            if self.on and top < _TOO_LOW * before:  # after a quiet time the log knows too little
+                top = _STEP_DOWN * before
+        self._top = max(min(top, before), _LEAST)
+        self._plateau = max(_PLATEAU, _PLATEAU_REQUESTS / self._top)
+        # the first estimate is rather low, since `Retry-After` is rounded up; so the curve starts on its plateau
+        self._since = now + pause - (0.0 if self.on else self._plateau)
+        self._cut_at, self._paused, self.on = now, pause, True
+
+    def _between(self, now: float, accepted: Sequence[float]) -> float:
+        """Give the rate between two refusals: at neither was there room, so it is the server's own.
+
+        Not after a long pause: that is of a server that counts windows, and what leaves them is uneven after a burst.
+        """
+        count = sum(1 for _ in takewhile(lambda at: at > self._cut_at, reversed(accepted)))
+        return count / (now - self._cut_at) if count >= _SAMPLE else 0.0

@@ -1,0 +1,155 @@
+"""What the server's headers say about the quota, and what others use of it.
+
+The rule: `Reset` is read against the server's own `Date`, never against a local clock; garbage is ignored. The
+length of the window is the documented minute until an answer says that its request is alone in the window:
+then `Reset - Date` is a whole window.
+
+What `Remaining` lacks and our own log does not explain, others with the same key used. Of a sliding window or
+a token bucket that is the whole truth: their part stays free, and whatever leaves the window makes room. A
+window that is counted from fixed borders shows itself by a `Reset` that stands still until it comes. Nothing
+leaves such a window before its end, so what remains is spread over the time to the end, less what the others
+took per second of the windows before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import attrs
+
+from .._wire import http_date
+
+SHARE = 0.97
+MARGIN = 0.03
+_OTHERS = 0.01  # of the limit; less is no other client, but a request counted beyond a border
+DOCUMENTED = 60.0  # seconds (rate-limit guide, seen); one or two more are rounding
+_PROBING = 0.05  # of the rate: a new window must be asked about, whatever others took of the last
+_DIGITS = 12
+LONGEST = 3600.0  # seconds; a `Reset` further away is not believed
+
+
+class Quota:
+    """Limit, window, and foreign traffic, as the server tells. Times are seconds on the caller's clock."""
+
+    def __init__(self) -> None:
+        self.limit: int | None = None
+        self.length = DOCUMENTED
+        self.measured = False
+        self.foreign = 0
+        self.empty = False
+        """Whether the last answer said that nothing remains."""
+        self.refill_at = math.inf
+        self.infers = True
+        """Whether others are seen by `Remaining`; not where a store knows of them."""
+        self._texts: tuple[str | None, ...] = ()
+        self._last = Read(None, None, DOCUMENTED)
+        self.borders = Borders()
+
+    def learn(self, now: float, headers: Mapping[str, str], own: int, in_flight: int) -> None:
+        """Read an answer's headers, with so many own requests in the trailing window, and so many under way."""
+        read = self._read(headers.get("X-RateLimit-Limit"), headers.get("X-RateLimit-Reset"), headers.get("Date"))
+        limit = read.limit
+        if not limit:
+            return
+        changed, self.limit = limit != self.limit, limit
+        remaining = whole(headers.get("X-RateLimit-Remaining"))
+        self.empty = remaining == 0
+        if remaining is None:
+            return
+        if remaining >= limit - 1:  # nobody but this request is in the window, so its end is a whole window away …
+            self.length, self.measured = read.ahead, True
+        elif self.length + 1 < read.ahead <= DOCUMENTED:
+            self.length = read.ahead  # … unless it came in the middle of a window with fixed borders
+        if not self.infers:
+            return
+        foreign = limit - remaining - in_flight - own
+        if foreign > 0 or self.foreign:
+            # what is under way may not have reached the server when it counted, so it can only add to what we know
+            self.foreign = max(0, foreign, self.foreign) if in_flight and not changed else max(0, foreign)
+        self.refill_at = now + read.ahead + 1  # the server's times are whole seconds
+        if read.reset is not None:
+            self.borders.told(now, read.reset, read.ahead, self.length, Left(limit, remaining - in_flight))
+
+    def _read(self, *texts: str | None) -> Read:
+        """Read the headers that stay the same for a second: reading a date takes longer than all else here."""
+        if texts != self._texts:
+            limit, reset, date = texts
+            self._texts, self._last = texts, Read(whole(limit), whole(reset), _until(whole(reset), date))
+        return self._last
+
+
+def _until(reset: int | None, date: str | None) -> float:
+    """Seconds from the server's `Date` to its `Reset`, at least 1: both are whole seconds."""
+    read = http_date(date)
+    if reset is None or read is None:
+        return DOCUMENTED
+    span = min(max(reset - read.timestamp(), 1.0), LONGEST)
+    return DOCUMENTED if DOCUMENTED < span <= DOCUMENTED + 2 else span
+
+
+@attrs.frozen
+class Read:
+    """The limit, and when it is said to be whole again: in Unix seconds, and in seconds from the answer's `Date`."""
+
+    limit: int | None
+    reset: int | None
+    ahead: float
+
+
+class Left(NamedTuple):  # made for each answer, and four times as fast to make as an attrs class
+    """What one answer says of the quota: the limit, and what remains of it beside the requests under way."""
+
+    limit: int
+    free: int
+
+
+class Borders:
+    """A window counted from fixed borders: when it ends, and what others take of it."""
+
+    def __init__(self) -> None:
+        self.others = 0.0
+        """Requests per second that others send; above 0 only where there are borders."""
+        self._reset = 0
+        self._began = self._seen = 0.0
+        self._ends = math.inf
+        self._own = 0
+        self._length = DOCUMENTED
+        self._left: Left | None = None
+
+    def told(self, now: float, reset: int, ahead: float, length: float, left: Left) -> None:
+        """Count an answer into the window that ends at its `Reset`."""
+        if reset < self._reset:
+            return  # it was overtaken by one from the next window
+        if reset > self._reset:
+            self._turn(length)
+            self._reset, self._began, self._ends, self._own = reset, now, math.inf, 0
+        self._own += 1
+        self._seen, self._length, self._left = now, length, left
+        self._ends = min(self._ends, now + ahead)  # `Date` is cut to whole seconds, so the least is the nearest
+
+    def _turn(self, length: float) -> None:
+        """Judge the window that is over: what did others send, and was it one with borders at all."""
+        left, before, self.others = self._left, self.others, 0.0
+        if left is None or self._seen - self._began < length / 2:
+            return
+        foreign = left.limit - left.free - self._own
+        if foreign > _OTHERS * left.limit:
+            seen = foreign / length
+            self.others = (before + seen) / 2 if before else seen
+
+    def rate(self, now: float, in_flight: int) -> float:
+        """Give the requests per second that leave the others theirs; 0 when nothing is left before the border."""
+        left = self._left
+        if left is None:
+            return math.inf
+        if now >= self._ends:  # a new window, of which nobody has told yet
+            whole_rate = left.limit / self._length
+            return max(_PROBING * whole_rate, SHARE * whole_rate - in_flight / self._length - self.others)
+        return max(0.0, (left.free - MARGIN * left.limit) / (self._ends - now) - self.others)
+
+
+def whole(text: str | None) -> int | None:
+    """Read a whole number; `None` for anything else."""
+    return int(text) if text is not None and text.isdecimal() and text.isascii() and len(text) <= _DIGITS else None
