@@ -177,7 +177,7 @@ class Budget:
         if self._filled_at is not None:
             self.earn(max(0.0, now - self._filled_at) / _REFILL)
         self._filled_at = now
-        if self._left < 1:
+        if self._left < _ENOUGH:
             return False
         self._left -= 1
         return True
@@ -193,6 +193,7 @@ class Verdict(Enum):
 
 _SAVED = 20.0  # retries
 _REFILL = 60.0  # seconds for one more
+_ENOUGH = 1 - 1e-9  # ten tenths are a little less than one
 _TOO_MANY = 429
 _WHO_ARE_YOU = 401
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})

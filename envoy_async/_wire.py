@@ -73,10 +73,11 @@ class Request:
     keyed: bool = False  # the body holds a key by which the server finds the record again: no second one is made
     secret: Secret = attrs.field(default=NO_SECRET, repr=False)  # what of the body must not come back in an error
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)  # more of them, from a middleware
+    operation: str = attrs.field(init=False, repr=False, eq=False)
+    """The operation's name in tables: method and path template."""
 
-    @property
-    def operation(self) -> str:
-        """The operation's name in tables: method and path template."""
+    @operation.default
+    def _named(self) -> str:
         return f"{self.method} {self.template}"
 
     @property

@@ -11,7 +11,7 @@ from email.utils import formatdate
 
 import pytest
 from hypothesis import given, settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from envoy_async._gate import CATEGORIES, Ending, Gate, Window, category
 from envoy_async.errors import ClientClosedError
@@ -133,7 +133,7 @@ async def test_a_short_job_is_never_slowed() -> None:
     assert await run(server, 25, 25, seed=1) < 1.0
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.data())
 def test_no_trailing_window_exceeds_the_quota(data: st.DataObject) -> None:
     """For any mix of times and latencies, the server sees at most the quota in every trailing window."""
@@ -355,6 +355,10 @@ async def test_closing_sends_everybody_away(closes_late: bool) -> None:
     assert isinstance(ends[1], asyncio.CancelledError)
     gate.leave(None, Ending.ABANDONED)
     assert not gate.full
+    assert gate._window.in_flight == 0
+    gate._window.sent(0.0)
+    gate.give_back()  # nothing moves any more
+    assert gate.waiting == 0
 
 
 @pytest.mark.looptime
@@ -439,6 +443,7 @@ class Lines(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.window = narrow(3.0)
+        self.window._asked = True
         self.gate = Gate(self.window, lambda: 0.0)
         self.tasks: list[tuple[int, bool, asyncio.Task[None]]] = []
         self.count, self.inside = 0, 0
@@ -509,5 +514,6 @@ class Lines(RuleBasedStateMachine):
         self.loop.close()
 
 
-TestLines = Lines.TestCase
-TestLines.settings = settings(max_examples=30, stateful_step_count=30)
+def test_two_lines_as_a_state_machine() -> None:
+    """In any order of coming, cancelling, and finishing: first come, first served, and no permit is lost."""
+    run_state_machine_as_test(Lines, settings=settings(max_examples=20, stateful_step_count=30))

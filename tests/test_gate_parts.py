@@ -426,7 +426,8 @@ def test_what_a_store_knows_is_taken_over_once() -> None:
     """A limit from the store counts until the server tells its own; a pause counts always."""
     window = Window(Random(1))
     window.told(0.0, None, 60.0, 0.0)
-    assert window.quota.limit is None
+    assert not window.quota.limit
     window.told(0.0, 50, 30.0, 2.0)
     window.told(0.0, 70, 60.0, 0.0)
-    assert (window.quota.limit, window.quota.length, window.delay(0.0)) == (50, 30.0, 2.0)
+    found = window.quota.limit, window.quota.length, window.delay(0.0)
+    assert found == (50, 30.0, 2.0)

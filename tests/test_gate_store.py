@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import deque
 from random import Random
 
 import attrs
@@ -20,15 +19,15 @@ from envoy_async.quota import Lease, LocalQuotaStore, Standing
 class ScriptedStore:
     """Answers as it is told to, and notes what it was asked."""
 
-    leases: deque[Lease | Exception | float] = attrs.field(factory=deque, converter=deque)
+    leases: list[Lease | Exception | float] = attrs.field(factory=list["Lease | Exception | float"])
     standing: Standing = attrs.field(factory=Standing)
-    asked: list[tuple[str, int]] = attrs.field(factory=list)
-    pauses: list[float] = attrs.field(factory=list)
+    asked: list[tuple[str, int]] = attrs.field(factory=list[tuple[str, int]])
+    pauses: list[float] = attrs.field(factory=list[float])
 
     async def lease(self, line: str, count: int, *, limit: int | None, window: float, patient: bool) -> Lease:
         """Give the next answer; a number is a time that it takes, an error is raised."""
         self.asked.append((line, count))
-        answer = self.leases.popleft() if self.leases else Lease(count)
+        answer = self.leases.pop(0) if self.leases else Lease(count)
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, Lease):

@@ -47,7 +47,7 @@ class Pace:
         self.on = False
         self._last = -math.inf
         self._top = math.inf
-        self._since = self._cut_at = self._paused = 0.0
+        self._since = self._cut_at = self._paused = self._uneven_until = 0.0
         self._plateau = _PLATEAU
 
     def delay(self, now: float, rate: float) -> float:
@@ -69,7 +69,7 @@ class Pace:
     def cut(self, now: float, accepted: Sequence[float], pause: float) -> None:
         """Start the curve anew from what was *accepted*; it begins to run when the *pause* is over."""
         before, soon = self.rate(now), now < self._cut_at + self._paused + self._plateau
-        if self.on and soon and self._paused < _SHORT:  # the estimate was too high
+        if self.on and soon and now >= self._uneven_until:  # the estimate was too high
             top = self._between(now, accepted) or before / 2
         else:
             top = estimate(accepted, now, pause)
@@ -80,6 +80,8 @@ class Pace:
         # the first estimate is rather low, since `Retry-After` is rounded up; so the curve starts on its plateau
         self._since = now + pause - (0.0 if self.on else self._plateau)
         self._cut_at, self._paused, self.on = now, pause, True
+        if pause >= _SHORT:
+            self._uneven_until = now + pause + _HORIZONS[-1]
 
     def _between(self, now: float, accepted: Sequence[float]) -> float:
         """Give the rate between two refusals: at neither was there room, so it is the server's own.

@@ -58,10 +58,12 @@ class Quota:
         self.empty = remaining == 0
         if remaining is None:
             return
-        if remaining >= limit - 1:  # nobody but this request is in the window, so its end is a whole window away …
+        # Who is alone in the window sees its end a whole window away, unless it has fixed borders and began before.
+        # So a window may turn out longer than it seemed at first, up to the documented minute, and never shorter.
+        if remaining >= limit - 1 and (not self.measured or read.ahead > self.length):
             self.length, self.measured = read.ahead, True
         elif self.length + 1 < read.ahead <= DOCUMENTED:
-            self.length = read.ahead  # … unless it came in the middle of a window with fixed borders
+            self.length = read.ahead
         if not self.infers:
             return
         foreign = limit - remaining - in_flight - own

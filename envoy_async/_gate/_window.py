@@ -49,7 +49,7 @@ class Window:
         """Seconds until somebody who wants to go may: 0 for now, infinity for not before an answer arrives."""
         if now < self.paused_until:
             return self.paused_until - now
-        if self.in_flight >= self._cap.size:
+        if self.in_flight + 1 > self._cap.size:
             return math.inf
         if self._breaker.open:
             return self._breaker.delay(now)
@@ -66,7 +66,7 @@ class Window:
     @property
     def full(self) -> bool:
         """Whether as many requests are under way as may be at once."""
-        return self.in_flight >= self._cap.size
+        return self.in_flight + 1 > self._cap.size
 
     def sent(self, now: float, *, patient: bool = False) -> None:
         """Count a request that goes out now."""

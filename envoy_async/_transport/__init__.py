@@ -45,7 +45,7 @@ from ._failures import SendOnce, judge, translate
 from ._pool import Lane, Pool
 from ._retrying import Retrying
 
-__all__ = ["Access", "Pool", "Settings", "Transport"]
+__all__ = ["Access", "Lane", "Pool", "Settings", "Transport"]
 
 _LARGE = 1024 * 1024  # bytes
 _CANCELLED = EnvoyError("the attempt was cancelled")  # stands in the ledger, never raised
@@ -182,7 +182,10 @@ class Transport:
         gate, anonymous = lane.gate(call.request), call.request.operation == ANONYMOUS
         while True:
             if not anonymous:
-                await self._identify(call, lane)
+                call.check(self.access.kind)  # for an operation that takes no such credential, none is fetched
+                if self.access.current is None:
+                    await self._fetch(call, lane)
+                    call.check(self.access.kind)
             if not gate.enter(patient=call.request.patient):
                 await self._queue(call, gate)
             call.sent = self._clock()
@@ -193,13 +196,6 @@ class Transport:
                 raise self._retrying.too_late(call, None)
         call.credential = None if anonymous else self.access.current  # it may have changed in line
         return gate
-
-    async def _identify(self, call: Call, lane: Lane) -> None:
-        """See that there is a credential, and that the operation takes it; if it cannot, nothing is fetched."""
-        call.check(self.access.kind)
-        if self.access.current is None:
-            await self._fetch(call, lane)
-            call.check(self.access.kind)
 
     async def _fetch(self, call: Call, lane: Lane) -> None:
         """Wait for a credential, at most until the deadline; the fetch itself goes on for the others."""

@@ -147,7 +147,7 @@ class Retrying:
 
     def _final(self, call: Call, error: EnvoyError) -> EnvoyError:
         """Choose what the caller sees: the last error, that time ran out, or that the outcome is unknown."""
-        if call.final:
+        if call.final or error is not call.last_error:  # a middleware's own, or from before anything was sent
             return error
         found = verdict(call.kind, error)
         if found is Verdict.UNKNOWN:

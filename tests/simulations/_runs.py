@@ -26,8 +26,8 @@ class Run:
     random: Random
     down: tuple[float, float] = (0.0, 0.0)
     """From when to when the server is lost."""
-    attempts: list[float] = attrs.field(factory=list)
-    done: Counter[int] = attrs.field(factory=Counter)
+    attempts: list[float] = attrs.field(factory=list[float])
+    done: Counter[int] = attrs.field(factory=Counter[int])
     budget: Budget = attrs.field(factory=Budget)
 
     async def attempt(self, refusals: int) -> EnvoyError | None:

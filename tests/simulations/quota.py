@@ -22,7 +22,7 @@ import attrs
 
 sys.path.append(str(Path(__file__).parents[2]))  # at the end: the SDK is the installed one
 
-from tests.simulations._runs import fail, interrupt, naive, saturate
+from tests.simulations._runs import Run, fail, interrupt, naive, saturate
 from tests.simulations._servers import Server, per_span
 
 ROOT = Path(__file__).parents[2]
@@ -167,7 +167,7 @@ def plot() -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(2, 1, sharex=True, figsize=(7.5, 4.2), layout="constrained")
-    runs = {"gate": saturate, "each task waits for Retry-After": naive}
+    runs: dict[str, Callable[[Server, float, int], Run]] = {"gate": saturate, "each task waits for Retry-After": naive}
     for axis, (title, run) in zip(axes, runs.items(), strict=True):
         server = Server("sliding", 100, offset=20.0)
         sent = per_span(run(server, 10.0, 2).attempts, 10.0, 600.0)
@@ -181,7 +181,7 @@ def plot() -> None:
         axis.set_yticks([0, 10, 20, 100, 1000], ["0", "10", "20", "100", "1,000"])
     axes[0].legend(loc="upper right", fontsize=8)
     axes[1].set_xlabel("seconds")
-    figure.savefig(PLOT, metadata={"Date": None, "Creator": None})
+    figure.savefig(PLOT, metadata={"Date": None, "Creator": None})  # pyright: ignore[reportUnknownMemberType]
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ import pytest
 from yarl import URL
 
 from envoy_async import RetryPolicy, Timeouts, errors
+from envoy_async._credentials import NO_SECRET
 from envoy_async._transport import Pool, Transport
 from envoy_async._transport._body import Body
 from envoy_async._transport._failures import translate
@@ -19,7 +20,7 @@ from tests.transport.conftest import UUID, MisbehavingServer, SkippingClock, ans
 
 def test_what_aiohttp_refuses_to_send_is_bad_input() -> None:
     """A request that aiohttp itself refuses never left, and the message does not quote it."""
-    found = translate(ValueError("envai_live_canary"), None, URL("https://api.test"), "")
+    found = translate(ValueError("envai_live_canary"), None, URL("https://api.test"), NO_SECRET)
     assert type(found) is errors.InvalidRequestError
     assert "canary" not in str(found)
 

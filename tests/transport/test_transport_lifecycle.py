@@ -11,7 +11,7 @@ from typing import TypeVar
 import aiohttp
 import pytest
 
-from envoy_async import EnvoyClient, EnvoyError, errors
+from envoy_async import EnvoyClient, EnvoyError, RetryPolicy, Timeouts, errors
 from tests.transport.conftest import (
     KEY,
     READS,
@@ -27,6 +27,7 @@ from tests.transport.conftest import (
     make_client,
     refuse,
     settled,
+    slow,
     trickle,
     trickle_headers,
 )
@@ -119,6 +120,88 @@ async def test_closing_over_calls_under_way(step: Step, given: bool) -> None:
         assert len(server.executed) == 1 + len(running)
 
 
+async def test_closing_lets_what_is_on_the_wire_end() -> None:
+    """Within the grace, calls on the wire get their answers; nothing new goes out, and closing waits no longer."""
+    async with MisbehavingServer(answer(), slow(answer(), 0.2)) as server:
+        envoy = make_client(server.url)
+        await envoy.calls.get(UUID)
+        running = [asyncio.ensure_future(operation(envoy)) for operation in (READS["calls.get"], *UNSAFE.values())]
+        await server.until(1 + len(running))
+        closing = asyncio.ensure_future(envoy.close(grace=5))
+        await asyncio.sleep(0)
+        assert type(await failure_of(envoy.calls.get(UUID))) is errors.ClientClosedError
+        await asyncio.wait_for(closing, 3)
+        assert not [error for error in [await outcome(task) for task in running] if isinstance(error, BaseException)]
+        assert len(server.executed) == 1 + len(running)
+
+
+async def test_closing_with_a_grace_that_ends() -> None:
+    """What has not ended when the grace is over is ended: a read as closed, a phone call as unknown."""
+    async with MisbehavingServer(answer(), hang) as server:
+        envoy = make_client(server.url)
+        await envoy.calls.get(UUID)
+        operations = READS["calls.get"], UNSAFE["calls.create"]
+        running = [asyncio.ensure_future(operation(envoy)) for operation in operations]
+        await server.until(3)
+        await asyncio.wait_for(envoy.close(grace=0.1), 3)
+        found = [type(await outcome(task)) for task in running]
+        assert found == [errors.ClientClosedError, errors.OutcomeUnknownError]
+
+
+async def test_a_call_that_fails_while_closing_is_not_retried() -> None:
+    """A retryable failure within the grace ends in `ClientClosedError`; nothing is sent again."""
+    async with MisbehavingServer(slow(drop, 0.1)) as server:
+        envoy = make_client(server.url)
+        running = asyncio.ensure_future(envoy.calls.get(UUID))
+        await server.until(1)
+        await envoy.close()
+        assert type(await outcome(running)) is errors.ClientClosedError
+        assert len(server.executed) == 1
+
+
+async def test_cancelling_a_close_ends_the_grace() -> None:
+    """A close that is cancelled while it waits for calls on the wire ends them at once, and is cancelled."""
+    async with MisbehavingServer(answer(), hang) as server:
+        envoy = make_client(server.url)
+        await envoy.calls.get(UUID)
+        running = asyncio.ensure_future(envoy.calls.get(UUID))
+        await server.until(2)
+        closing = asyncio.ensure_future(envoy.close(grace=60))
+        await asyncio.sleep(0.01)
+        closing.cancel()
+        await asyncio.wait([closing], timeout=3)
+        assert closing.cancelled()
+        assert type(await outcome(running)) is errors.ClientClosedError
+
+
+async def test_a_cancelled_block_does_not_wait() -> None:
+    """`async with` that ends because its task was cancelled gives calls under way no grace."""
+    async with MisbehavingServer(answer(), hang) as server:
+        envoy, running = make_client(server.url), list[asyncio.Future[object]]()
+
+        async def work() -> None:
+            async with envoy:
+                await envoy.calls.get(UUID)
+                running.append(asyncio.ensure_future(envoy.calls.get(UUID)))
+                await asyncio.Event().wait()
+
+        task = asyncio.ensure_future(work())
+        await server.until(2)
+        task.cancel()
+        await asyncio.wait([task], timeout=3)
+        assert task.cancelled()
+        assert type(await outcome(running[0])) is errors.ClientClosedError
+
+
+async def test_closing_from_another_thread() -> None:
+    """Closing in another thread while the client is in use is refused, and says why; the client goes on."""
+    async with MisbehavingServer(answer()) as server, make_client(server.url) as envoy:
+        await envoy.calls.get(UUID)
+        error = await asyncio.to_thread(asyncio.run, failure_of(envoy.close()))
+        assert isinstance(error, errors.ConfigurationError)
+        await envoy.calls.get(UUID)
+
+
 async def test_closing_over_a_line_at_the_gate() -> None:
     """Calls that wait for quota are sent away; nothing of them was sent, so all are simply closed."""
     async with MisbehavingServer(refuse("30"), answer()) as server, make_client(server.url) as envoy:
@@ -147,11 +230,16 @@ async def test_closing_over_a_call_that_just_got_its_permit() -> None:
 
 
 async def test_closing_over_a_back_off() -> None:
-    """A call that waits between attempts finds the client closed when it goes on."""
-    async with MisbehavingServer(drop) as server, EnvoyClient(KEY, base_url=server.url) as envoy:
+    """A call that waits between attempts ends with the close, however long it would have waited."""
+    policy = RetryPolicy(base=1_000, cap=1_000)
+    timeouts = Timeouts(deadline=5_000)
+    async with (
+        MisbehavingServer(drop) as server,
+        EnvoyClient(KEY, base_url=server.url, retry=policy, timeouts=timeouts) as envoy,
+    ):
         running = asyncio.ensure_future(envoy.calls.get(UUID))
         await server.until(1)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
         await envoy.close()
         assert type(await outcome(running)) is errors.ClientClosedError
         assert len(server.executed) == 1
