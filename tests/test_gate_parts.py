@@ -162,12 +162,12 @@ def test_the_estimate_is_the_best_of_several_horizons(accepted: list[float], pau
 
 
 def test_the_curve_of_the_rate() -> None:
-    """The first estimate is used at once; a later one begins 5 % lower, is back after 75 s, and then grows."""
+    """The first estimate begins 2 % lower, a later one 5 %, the rate is back after 75 s, and then grows."""
     pace = Pace()
     assert pace.rate(0.0) == math.inf
     pace.cut(50.0, [float(second) for second in range(51)] * 2, 1.0)
     assert pace.on
-    assert pace.rate(51.0) == pytest.approx(2.0)
+    assert pace.rate(51.0) == pytest.approx(2.0, rel=0.03)
     now = 51.0 + 200.0
     pace.cut(now, [now - second / 2 for second in range(121, 0, -1)], 0.0)
     assert pace.rate(now) == pytest.approx(1.9, rel=0.02)
@@ -175,13 +175,13 @@ def test_the_curve_of_the_rate() -> None:
     assert pace.rate(now + 225.0) == pytest.approx(2.8, rel=0.02)
 
 
-@pytest.mark.parametrize(("accepted", "rate"), [(3, 1.5), (2, 50.0)])
+@pytest.mark.parametrize(("accepted", "rate"), [(3, 1.5), (2, 50.0), (60, 90.0)])
 def test_a_second_refusal_at_once_means_the_estimate_was_too_high(accepted: int, rate: float) -> None:
-    """Then what was accepted in between is the rate, or half of what was tried when that was too little to tell."""
+    """Then what was accepted in between is the rate, if it is far off; else the rate falls a little, or by half."""
     pace = Pace()
     pace.cut(0.0, [-1.0 + number / 200 for number in range(200)], 1.0)
-    assert pace.rate(1.0) == pytest.approx(100.0, rel=0.02)
-    pace.cut(2.0, [-1.0, *(1.5 + number / 10 for number in range(accepted))], 1.0)
+    assert pace.rate(1.0) == pytest.approx(98.0, rel=0.02)
+    pace.cut(2.0, [-1.0, *(1.5 + number / 200 for number in range(accepted))], 1.0)
     assert pace.rate(3.0) == pytest.approx(0.95 * rate, rel=0.02)
 
 

@@ -81,6 +81,8 @@ class Gate:
         if self._closed:
             raise _closed()
         now = self._clock()
+        if not self._waiting and self._leases is None and self._window.enter(now, patient=patient):
+            return True
         if (self._waiting and not self._first(patient=patient)) or self._window.delay(now, patient=patient) > 0.0:
             return False
         if self._leases is not None and not self._leases.take(now):

@@ -48,22 +48,32 @@ class Breaker:
         """Take back a request that never went out; if it was the probe, the next in line probes."""
         self._probing = False
 
+    def answered(self, now: float) -> None:
+        """Count an answer while the breaker is closed."""
+        slots, second = self._slots, int(now)
+        slot = slots[-1] if slots and slots[-1][0] == second else self._slot(second)
+        slot[1] += 1
+
     def done(self, now: float, ending: Ending) -> bool:
         """Count the end of an attempt; says whether this was the answer that ends an outage."""
         failed = ending is Ending.FAILED or ending is Ending.LOST
         if self.open:
             return self._probed(now, ending, failed=failed)
         if ending is not Ending.ABANDONED:
-            slots, second = self._slots, int(now)
-            if not slots or slots[-1][0] != second:
-                slots.append([second, 0, 0])
-                while slots[0][0] <= second - _SPAN:
-                    slots.popleft()
-            slots[-1][1] += 1
+            slot = self._slot(int(now))
+            slot[1] += 1
             if failed:
-                slots[-1][2] += 1
+                slot[2] += 1
                 self._judge(now)
         return False
+
+    def _slot(self, second: int) -> list[int]:
+        slots = self._slots
+        if not slots or slots[-1][0] != second:
+            slots.append([second, 0, 0])
+            while slots[0][0] <= second - _SPAN:
+                slots.popleft()
+        return slots[-1]
 
     def _probed(self, now: float, ending: Ending, *, failed: bool) -> bool:
         # A request from before the opening may end here too. Its answer is as good a sign as a probe's,

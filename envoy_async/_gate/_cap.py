@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from ._ending import Ending
 
-_START, _KNOWN, _MOST = 8.0, 32.0, 64.0
+MOST = 64.0
+_START, _KNOWN = 8.0, 32.0
 _CUT = 0.7
 
 
@@ -26,13 +27,20 @@ class Cap:
         """Take note that the quota is known: the trailing window bounds a burst from now on."""
         self._known, self.size = True, max(self.size, _KNOWN)
 
+    def answered(self) -> None:
+        """Count an answer."""
+        if self._stale:
+            self._stale -= 1
+        if self.size < MOST:
+            self.size = min(MOST, self.size + self._step())
+
     def done(self, ending: Ending, in_flight: int) -> None:
         """Count the end of an attempt, with so many still under way."""
-        stale, self._stale = self._stale, max(0, self._stale - 1)
         if ending is Ending.ANSWERED:
-            if self.size < _MOST:
-                self.size = min(_MOST, self.size + self._step())
-        elif ending is Ending.LOST and not stale:
+            self.answered()
+            return
+        stale, self._stale = self._stale, max(0, self._stale - 1)
+        if ending is Ending.LOST and not stale:
             # what is under way now was sent before the cut, so its losses say nothing about the cap after it
             self.size, self._cut, self._stale = max(1.0, self.size * _CUT), True, in_flight
 

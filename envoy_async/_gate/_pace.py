@@ -19,6 +19,7 @@ _PLATEAU_REQUESTS = 150  # … and as many requests, so that a slow rate is not 
 _SAMPLE = 3  # requests that make a rate
 _TOO_LOW, _STEP_DOWN = 0.3, 0.7  # of the rate before: an estimate below the first is not believed
 _SHORT = 5.0  # seconds of pause
+_FAR_OFF, _NEAR = 0.25, 0.9  # of the rate before
 _LEAST = 0.001  # requests per second
 _CATCH_UP = 0.05  # seconds that timers may be late without lowering the rate
 
@@ -68,25 +69,29 @@ class Pace:
 
     def cut(self, now: float, accepted: Sequence[float], pause: float) -> None:
         """Start the curve anew from what was *accepted*; it begins to run when the *pause* is over."""
-        before, soon = self.rate(now), now < self._cut_at + self._paused + self._plateau
+        before, soon = self.rate(now), now < self._cut_at + self._paused + _PLATEAU
         if self.on and soon and now >= self._uneven_until:  # the estimate was too high
-            top = self._between(now, accepted) or before / 2
+            top = self._between(now, accepted, before)
         else:
             top = estimate(accepted, now, pause)
             if self.on and top < _TOO_LOW * before:  # after a quiet time the log knows too little
                 top = _STEP_DOWN * before
         self._top = max(min(top, before), _LEAST)
         self._plateau = max(_PLATEAU, _PLATEAU_REQUESTS / self._top)
-        # the first estimate is rather low, since `Retry-After` is rounded up; so the curve starts on its plateau
-        self._since = now + pause - (0.0 if self.on else self._plateau)
+        # the first estimate is rather low, since `Retry-After` is rounded up; so the curve starts nearer to it
+        self._since = now + pause - (0.0 if self.on else self._plateau / 4)
         self._cut_at, self._paused, self.on = now, pause, True
         if pause >= _SHORT:
             self._uneven_until = now + pause + _HORIZONS[-1]
 
-    def _between(self, now: float, accepted: Sequence[float]) -> float:
-        """Give the rate between two refusals: at neither was there room, so it is the server's own.
+    def _between(self, now: float, accepted: Sequence[float], before: float) -> float:
+        """Give the rate to go on with after two refusals in a short time.
 
-        Not after a long pause: that is of a server that counts windows, and what leaves them is uneven after a burst.
+        At neither was there room, so what was accepted in between is the server's rate, once a burst no longer
+        hides it. After a pause of a whole window it is too low by half; so it counts only where it is far off.
         """
         count = sum(1 for _ in takewhile(lambda at: at > self._cut_at, reversed(accepted)))
-        return count / (now - self._cut_at) if count >= _SAMPLE else 0.0
+        if count < _SAMPLE:
+            return before / 2
+        seen = count / (now - self._cut_at)
+        return seen if seen < _FAR_OFF * before else _NEAR * before

@@ -27,6 +27,7 @@ _OTHERS = 0.01  # of the limit; less is no other client, but a request counted b
 DOCUMENTED = 60.0  # seconds (rate-limit guide, seen); one or two more are rounding
 _PROBING = 0.05  # of the rate: a new window must be asked about, whatever others took of the last
 _DIGITS = 12
+_GRAIN = 100  # readings for each quota
 LONGEST = 3600.0  # seconds; a `Reset` further away is not believed
 
 
@@ -43,12 +44,23 @@ class Quota:
         self.refill_at = math.inf
         self.infers = True
         """Whether others are seen by `Remaining`; not where a store knows of them."""
+        self._unread = 0
         self._texts: tuple[str | None, ...] = ()
         self._last = Read(None, None, DOCUMENTED)
         self.borders = Borders()
 
+    def worth_reading(self, headers: Mapping[str, str] | None) -> bool:
+        """Whether an answer tells something of the quota: of a large one, every hundredth part of it is enough."""
+        if headers is None:
+            return False
+        if self.limit is None:
+            return "X-RateLimit-Limit" in headers
+        self._unread += 1
+        return self._unread * _GRAIN >= self.limit
+
     def learn(self, now: float, headers: Mapping[str, str], own: int, in_flight: int) -> None:
         """Read an answer's headers, with so many own requests in the trailing window, and so many under way."""
+        answers, self._unread = self._unread or 1, 0
         read = self._read(headers.get("X-RateLimit-Limit"), headers.get("X-RateLimit-Reset"), headers.get("Date"))
         limit = read.limit
         if not limit:
@@ -72,7 +84,7 @@ class Quota:
             self.foreign = max(0, foreign, self.foreign) if in_flight and not changed else max(0, foreign)
         self.refill_at = now + read.ahead + 1  # the server's times are whole seconds
         if read.reset is not None:
-            self.borders.told(now, read.reset, read.ahead, self.length, Left(limit, remaining - in_flight))
+            self.borders.told(now, read.reset, read.ahead, self.length, Left(limit, remaining - in_flight), answers)
 
     def _read(self, *texts: str | None) -> Read:
         """Read the headers that stay the same for a second: reading a date takes longer than all else here."""
@@ -120,14 +132,14 @@ class Borders:
         self._length = DOCUMENTED
         self._left: Left | None = None
 
-    def told(self, now: float, reset: int, ahead: float, length: float, left: Left) -> None:
-        """Count an answer into the window that ends at its `Reset`."""
+    def told(self, now: float, reset: int, ahead: float, length: float, left: Left, answers: int = 1) -> None:  # noqa: PLR0917
+        """Count an answer, and those not read before it, into the window that ends at its `Reset`."""
         if reset < self._reset:
             return  # it was overtaken by one from the next window
         if reset > self._reset:
             self._turn(length)
             self._reset, self._began, self._ends, self._own = reset, now, math.inf, 0
-        self._own += 1
+        self._own += answers
         self._seen, self._length, self._left = now, length, left
         self._ends = min(self._ends, now + ahead)  # `Date` is cut to whole seconds, so the least is the nearest
 

@@ -133,7 +133,7 @@ class Transport:
 
     async def _attempt(self, call: Call) -> Response:
         """Run one attempt; whatever happens, the permit goes back and the ledger gets its row."""
-        lane = self.pool.lane() or await self.pool.open(self._clock)
+        lane = self.pool.lane() or await self.pool.open()
         gate = await self._admit(call, lane)
         limit = lane.begin(min(self.settings.timeouts.attempt, call.deadline - call.sent))
         answer: aiohttp.ClientResponse | None = None

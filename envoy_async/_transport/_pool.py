@@ -155,7 +155,7 @@ class Pool:
         here = self._loop is asyncio.get_running_loop() and self._lane is not None and self._lane.open
         return self._lane if here else None
 
-    async def open(self, clock: Callable[[], float]) -> Lane:
+    async def open(self) -> Lane:
         """Open a lane in the running loop; one whose loop has ended is left behind, closed."""
         self._refuse_sharing()
         if self._loop is not None and self._loop.is_closed() and self._lane is not None and self._lane.open:
@@ -163,7 +163,7 @@ class Pool:
                 window.abandon()
         self._loop, self._process = asyncio.get_running_loop(), os.getpid()
         gates = {
-            name: Gate(window, clock, store=self._store, line=f"{self._line} {name}")
+            name: Gate(window, self._loop.time, store=self._store, line=f"{self._line} {name}")
             for name, window in self._windows.items()
         }
         self._lane = Lane(gates, self._given)

@@ -28,7 +28,7 @@ def test_what_aiohttp_refuses_to_send_is_bad_input() -> None:
 async def test_closing_beside_an_attempt_that_just_ran_out() -> None:
     """Closing the client leaves alone what has timed out in the same moment."""
     pool = Pool()
-    lane = await pool.open(asyncio.get_running_loop().time)
+    lane = await pool.open()
     limit = lane.begin(0)
     with pytest.raises(TimeoutError):
         async with limit:
