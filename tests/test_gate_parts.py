@@ -334,20 +334,21 @@ def test_interactive_calls_alone_use_97_percent() -> None:
 
 
 def test_a_long_run_is_spaced_evenly_until_it_pauses() -> None:
-    """After a whole window of waiting, patient requests go 60/97 s apart; interactive ones still go at once."""
+    """After two windows of waiting, patient requests go 60/97 s apart; interactive ones still go at once."""
     window = Window(Random(1))
     busy(window, 97, 0.0)
-    window.delay(0.5, patient=True)
-    window.delay(30.0, patient=True)
-    busy(window, 97, 60.0)
-    assert window.delay(60.6, patient=True) > 59.0
-    assert window.delay(120.1, patient=True) == 0.0
-    window.sent(120.1, patient=True)
-    assert window.delay(120.1, patient=True) == pytest.approx(60 / 97 - 0.05)
-    assert window.delay(120.1) == 0.0
-    window.done(120.2, None, Ending.ANSWERED)
-    busy(window, 2, 240.0)
-    assert window.delay(240.0, patient=True) == 0.0
+    for began in (0.0, 60.0, 120.0):
+        for second in (0.5, 30.0):
+            assert window.delay(began + second, patient=True) > 0.0
+        assert window.delay(began + 60.2, patient=True) == 0.0
+        if began < 120.0:
+            busy(window, 97, began + 60.0)
+    window.sent(180.2, patient=True)
+    assert window.delay(180.2, patient=True) == pytest.approx(60 / 97 - 0.05)
+    assert window.delay(180.2) == 0.0
+    window.done(180.3, None, Ending.ANSWERED)
+    busy(window, 2, 300.0)
+    assert window.delay(300.0, patient=True) == 0.0
 
 
 def test_refusals_without_headers_give_a_rate_once_per_pause() -> None:

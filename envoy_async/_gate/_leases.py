@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 import attrs
@@ -42,7 +42,14 @@ class Leases:
     """Permits from a store, in stock; `moved` is called when there are new ones."""
 
     def __init__(
-        self, store: QuotaStore, line: str, window: Window, clock: Callable[[], float], moved: Callable[[], None]
+        self,
+        store: QuotaStore,
+        line: str,
+        window: Window,
+        clock: Callable[[], float],
+        moved: Callable[[], None],
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         window.quota.infers = False  # others are known to the store
         self._store = store
@@ -50,6 +57,7 @@ class Leases:
         self._window = window
         self._clock = clock
         self._moved = moved
+        self._sleep = sleep
         self._stock = 0
         self._good_until = 0.0
         self._alone_until = 0.0
@@ -94,7 +102,7 @@ class Leases:
             except Exception as error:  # noqa: BLE001 - whatever a store raises, calls go on without it
                 self._give_up(error)
                 wait = 0.0
-            await asyncio.sleep(wait)
+            await self._sleep(wait)
 
     async def _step(self) -> float:
         """Ask one thing of the store; returns the seconds until the next."""

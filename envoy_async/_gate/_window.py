@@ -23,6 +23,7 @@ from ._pace import Pace
 from ._quota import LONGEST, SHARE, Quota
 
 _SAMPLE = 3  # accepted requests from which a rate can be told
+_LONG = 2  # windows in which somebody waited: from then on a patient run is spaced
 _LOOK = 1.0  # seconds after which a pace is worked out anew: rates grow while one waits
 
 
@@ -41,6 +42,7 @@ class Window:
         self._patient_at = -math.inf
         self._waited_since = -math.inf
         self._waited_at = -math.inf
+        self._recovers_until = -math.inf
         self._spaced_until = -math.inf
         """Nothing is spaced from then on: all that the many who just go have to look at."""
         self._stale = 0
@@ -134,9 +136,9 @@ class Window:
                 self._spaced_until = math.inf
         self._cap.done(ending, self.in_flight)
         if self._breaker.done(now, ending):
-            # spaced as in a long run: the log is empty after an outage, and a burst is what the server needs least
-            self._waited_since, self._waited_at = now - quota.length, now
-            self._spaced_until = max(self._spaced_until, now + quota.length)
+            # the log is empty after an outage, and a burst is what the server needs least
+            self._recovers_until = now + quota.length
+            self._spaced_until = max(self._spaced_until, self._recovers_until)
         explained = quota.empty or (limit, foreign) != (quota.limit, quota.foreign)
         if ending is Ending.REFUSED and not stale and not explained:
             self._refused(now, pause)
@@ -208,7 +210,8 @@ class Window:
             return min(fair, self._pace.rate(now)) * share
         if quota.borders.others:
             return min(fair, quota.borders.rate(now, self.in_flight)) * share
-        long = self._waited_at - self._waited_since >= quota.length and now - self._waited_at <= quota.length
-        if long and (share < 1.0 or not self._overtakes(now, patient=patient)):
+        long = self._waited_at - self._waited_since >= _LONG * quota.length and now - self._waited_at <= quota.length
+        spaced = (long and patient) or now < self._recovers_until
+        if spaced and (share < 1.0 or not self._overtakes(now, patient=patient)):
             return fair * share
         return math.inf
