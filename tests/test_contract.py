@@ -403,6 +403,8 @@ EXCEPTIONS: dict[str, str] = {
         OLDER,
     ),
     "_Pagination.has_prev missing": "a reader that goes forwards has no use for it; page.raw keeps it",
+    "Login.email type": "held as a Secret, which is text that never prints",
+    "Login.password type": "the same",
     "NewLoad.stops type": "callers may pass a mapping for a stop, since its further fields are not known",
 }
 

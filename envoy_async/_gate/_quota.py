@@ -27,7 +27,7 @@ _OTHERS = 0.01  # of the limit; less is no other client, but a request counted b
 DOCUMENTED = 60.0  # seconds (rate-limit guide, seen); one or two more are rounding
 _PROBING = 0.05  # of the rate: a new window must be asked about, whatever others took of the last
 _DIGITS = 12
-_GRAIN = 100  # readings for each quota
+_GRAIN = 500  # readings for each quota
 LONGEST = 3600.0  # seconds; a `Reset` further away is not believed
 
 
@@ -50,13 +50,13 @@ class Quota:
         self.borders = Borders()
 
     def worth_reading(self, headers: Mapping[str, str] | None) -> bool:
-        """Whether an answer tells something of the quota: of a large one, every hundredth part of it is enough."""
+        """Whether to read an answer's headers: of a large quota that nobody else uses, one of many is enough."""
         if headers is None:
             return False
         if self.limit is None:
             return "X-RateLimit-Limit" in headers
         self._unread += 1
-        return self._unread * _GRAIN >= self.limit
+        return self.foreign > 0 or self._unread * _GRAIN >= self.limit
 
     def learn(self, now: float, headers: Mapping[str, str], own: int, in_flight: int) -> None:
         """Read an answer's headers, with so many own requests in the trailing window, and so many under way."""

@@ -23,7 +23,6 @@ from ._pace import Pace
 from ._quota import LONGEST, SHARE, Quota
 
 _SAMPLE = 3  # accepted requests from which a rate can be told
-_LONG = 2  # windows in which somebody waited: from then on a patient run is spaced
 _LOOK = 1.0  # seconds after which a pace is worked out anew: rates grow while one waits
 
 
@@ -210,8 +209,7 @@ class Window:
             return min(fair, self._pace.rate(now)) * share
         if quota.borders.others:
             return min(fair, quota.borders.rate(now, self.in_flight)) * share
-        long = self._waited_at - self._waited_since >= _LONG * quota.length and now - self._waited_at <= quota.length
-        spaced = (long and patient) or now < self._recovers_until
-        if spaced and (share < 1.0 or not self._overtakes(now, patient=patient)):
+        long = self._waited_at - self._waited_since >= quota.length and now - self._waited_at <= quota.length
+        if (long or now < self._recovers_until) and (share < 1.0 or not self._overtakes(now, patient=patient)):
             return fair * share
         return math.inf

@@ -13,6 +13,7 @@ from .._wire import Attempt, Request
 from ..errors import ConfigurationError, EnvoyError
 from ..events import Hooks
 from ..middleware import Middleware
+from ._pool import Lane
 
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
@@ -57,7 +58,7 @@ class Call:
     failures: int = 0
     refusals: int = 0
     wait: float = 0.0
-    closed: bool = False
+    lane: Lane = attrs.field(init=False)  # where the last attempt went out
     ambiguous: bool = False  # an attempt that failed may have run
     last_error: EnvoyError | None = None
     ledger: tuple[Attempt, ...] = ()

@@ -8,6 +8,7 @@ errors alone, since any other would swallow a cancellation.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from random import Random
 
 import tenacity
@@ -64,7 +65,7 @@ class Retrying:
         call.failures += not is_quota_refusal(outcome)
         call.wait = backoff(self._settings.retry, outcome, call.refusals if refused else call.failures, self._random)
         call.last_error = outcome
-        call.closed = not lane.open
+        call.lane = lane
         call.ambiguous |= verdict(Kind.UNSAFE, outcome) is Verdict.UNKNOWN
         if not refused:
             return 0.0
@@ -84,7 +85,7 @@ class Retrying:
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, EnvoyError) and self._again(call, error)),
             wait=lambda _: 0.0 if is_quota_refusal(call.last_error) else call.wait,
-            sleep=self._rest,
+            sleep=partial(self._rest, call),
             reraise=True,
         )
         try:
@@ -100,19 +101,16 @@ class Retrying:
             tell(self._settings.hooks.on_outcome_unknown, last)
         raise last.with_traceback(None)
 
-    async def _rest(self, seconds: float) -> None:
+    async def _rest(self, call: Call, seconds: float) -> None:
         """Wait between two attempts; closing the client ends it, and the next attempt says so."""
-        lane = self._pool.lane()
-        if lane is None:
-            return
-        limit = lane.rest()
+        limit = call.lane.rest()
         try:
             async with limit:
                 await self._sleep(seconds)
         except TimeoutError:
             return
         finally:
-            lane.end(limit)
+            call.lane.end(limit)
 
     def _again(self, call: Call, error: EnvoyError) -> bool:
         if call.final or error is not call.last_error:  # what no attempt ended with is not tried again
@@ -121,7 +119,7 @@ class Retrying:
             return self._tell(call, error)
         left = call.deadline - self._clock()
         failure = Failure(call.kind, error, call.failures, call.wait, left, call.request.patient)
-        if call.closed or not again(self._settings.retry, failure):
+        if not call.lane.open or not again(self._settings.retry, failure):
             return False
         if not is_quota_refusal(error) and not self._pool.budget.spend(self._clock()):
             error.retry_suppressed = True
@@ -152,7 +150,7 @@ class Retrying:
         found = verdict(call.kind, error)
         if found is Verdict.UNKNOWN:
             return outcome_unknown(error)
-        if call.closed and found is Verdict.RETRY:
+        if not call.lane.open and found is Verdict.RETRY:
             return ClientClosedError("the client was closed")
         if call.ambiguous and isinstance(error, AlreadyExistsError):
             error.maybe_own = True

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from random import Random
 
 import aiohttp
 import pytest
 from yarl import URL
 
-from envoy_async import RetryPolicy, Timeouts, errors
+from envoy_async import EnvoyClient, RetryPolicy, Timeouts, errors
 from envoy_async._credentials import NO_SECRET
 from envoy_async._transport import Pool, Transport
 from envoy_async._transport._body import Body
@@ -36,6 +37,28 @@ async def test_closing_beside_an_attempt_that_just_ran_out() -> None:
     asyncio.get_running_loop().call_soon(lane.end, limit)
     await pool.close(grace=1.0)
     assert not lane.open
+
+
+def test_without_an_event_loop() -> None:
+    """Driven by something else than asyncio, or after a fork inside a running loop, a call says what it needs."""
+    step = EnvoyClient("envai_live_1").calls.get(UUID)
+    with pytest.raises(errors.ConfigurationError, match="no asyncio event loop"):
+        step.send(None)
+
+
+def test_forked_while_in_use() -> None:
+    """In a process forked from one that uses the client, its sockets are not touched, and the error says why."""
+    pool, first = Pool(), asyncio.new_event_loop()
+    try:
+        first.run_until_complete(pool.open())
+        pool._process = -1
+        for use in (pool.open(), pool.close(grace=0)):
+            with pytest.raises(errors.ConfigurationError, match="forked"):
+                asyncio.run(use)
+        pool._process = os.getpid()
+        first.run_until_complete(pool.close(grace=0))
+    finally:
+        first.close()
 
 
 async def test_closing_in_two_tasks_at_once() -> None:

@@ -226,15 +226,17 @@ async def test_no_free_place_in_the_pool() -> None:
     """When a call never gets a place in the pool, its error says that this was the reason."""
     async with MisbehavingServer(answer(), hang) as server, make_client(server.url) as envoy:
         await envoy.calls.get(UUID)
-        holding = [asyncio.create_task(envoy.calls.get(UUID)) for _ in range(9)]
-        await server.until(10)
+        holding = [asyncio.create_task(envoy.calls.get(UUID)) for _ in range(20)]
+        await settled(lambda: line_of(envoy) > 0)
+        places = 20 - line_of(envoy)
+        await server.until(1 + places)
         error = await failure_of(envoy.with_options(deadline=0.1).calls.get(UUID))
         assert isinstance(error, errors.DeadlineExceededError)
         assert isinstance(error.last_error, errors.PoolTimeoutError)
         for task in holding:
             task.cancel()
         await asyncio.wait(holding)
-        assert len(server.executed) == 10
+        assert len(server.executed) == 1 + places
 
 
 @pytest.mark.parametrize("step", [hang, trickle, drop, refuse("30")], ids=str)
