@@ -34,8 +34,8 @@ async def test_closing_beside_an_attempt_that_just_ran_out() -> None:
     with pytest.raises(TimeoutError):
         async with limit:
             await asyncio.sleep(10)
-    asyncio.get_running_loop().call_soon(lane.end, limit)
-    await pool.close(grace=1.0)
+    asyncio.get_running_loop().call_later(0.05, lane.end, limit)
+    await pool.close(grace=0)
     assert not lane.open
 
 
