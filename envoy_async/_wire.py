@@ -57,6 +57,10 @@ class BadInput(ValueError):  # noqa: N818 - never leaves the package; the public
         self.param = param
 
 
+def _operation(request: Request) -> str:
+    return f"{request.method} {request.template}"
+
+
 @attrs.frozen(kw_only=True)
 class Request:
     """One API operation with its input filled in: what to send, not how."""
@@ -73,12 +77,8 @@ class Request:
     keyed: bool = False  # the body holds a key by which the server finds the record again: no second one is made
     secret: Secret = attrs.field(default=NO_SECRET, repr=False)  # what of the body must not come back in an error
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)  # more of them, from a middleware
-    operation: str = attrs.field(init=False, repr=False, eq=False)
+    operation: str = attrs.field(init=False, repr=False, eq=False, default=attrs.Factory(_operation, takes_self=True))
     """The operation's name in tables: method and path template."""
-
-    @operation.default
-    def _named(self) -> str:
-        return f"{self.method} {self.template}"
 
     @property
     def target(self) -> str:

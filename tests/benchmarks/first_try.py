@@ -12,7 +12,7 @@ import argparse
 import asyncio
 import statistics
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from random import Random
@@ -46,7 +46,7 @@ class Instant:
         self._headers = CIMultiDict({**quota, **times})
 
     @asynccontextmanager
-    async def request(self, *_: object, **__: object) -> AsyncIterator[object]:
+    async def request(self, *_: object, **__: object) -> AsyncGenerator[object, None]:
         """Answer in the next turn of the loop, which tidies up its timers meanwhile."""
         await asyncio.sleep(0)
         yield SimpleNamespace(status=200, headers=self._headers, content=self)

@@ -99,7 +99,7 @@ async def test_each_unknown_outcome_is_told(step: Step) -> None:
     async with MisbehavingServer(step) as server, listening(server.url, heard) as envoy:
         assert [await failure_of(envoy.calls.create())] == heard.unknown
         assert (heard.unknown[0].method, heard.unknown[0].route) == ("POST", "/calls")
-        await failure_of(envoy.request("POST", "/things", into=dict))
+        await failure_of(envoy.request("POST", "/things", into=object))
         assert len(heard.unknown) == 2
         await failure_of(envoy.calls.get(UUID))
         assert len(heard.unknown) == 2

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from envoy_async import EnvoyClient, EnvoyError, RetryPolicy, Timeouts, errors
+from envoy_async.models import Call
 from tests.transport.conftest import (
     KEY,
     READS,
@@ -177,12 +178,12 @@ async def test_cancelling_a_close_ends_the_grace() -> None:
 async def test_a_cancelled_block_does_not_wait() -> None:
     """`async with` that ends because its task was cancelled gives calls under way no grace."""
     async with MisbehavingServer(answer(), hang) as server:
-        envoy, running = make_client(server.url), list[asyncio.Future[object]]()
+        envoy, running = make_client(server.url), list[asyncio.Task[Call]]()
 
         async def work() -> None:
             async with envoy:
                 await envoy.calls.get(UUID)
-                running.append(asyncio.ensure_future(envoy.calls.get(UUID)))
+                running.append(asyncio.create_task(envoy.calls.get(UUID)))
                 await asyncio.Event().wait()
 
         task = asyncio.ensure_future(work())
