@@ -136,14 +136,14 @@ def test_an_open_breaker_lets_one_probe_go() -> None:
 
 
 def test_the_next_in_line_probes_when_the_probe_was_abandoned() -> None:
-    """A cancelled or unsent probe lets the next one go at once."""
+    """After a cancelled probe the next one goes two seconds later; one that was never sent is made up for at once."""
     breaker = opened()
     breaker.sent()
     assert not breaker.done(9.0, Ending.ABANDONED)
-    assert breaker.delay(9.0) == 0.0
+    assert 1.5 <= breaker.delay(9.0) <= 2.5
     breaker.sent()
     breaker.unsent()
-    assert breaker.delay(9.0) == 0.0
+    assert breaker.delay(11.5) == 0.0
 
 
 def test_an_answer_closes_the_breaker_and_begins_a_ramp() -> None:
@@ -379,9 +379,62 @@ def test_refusals_without_headers_give_a_rate_once_per_pause() -> None:
         window.sent(1.1)
     assert 0.0 < window.delay(1.1) < 0.04
     window.done(1.2, {}, Ending.REFUSED, 1.0)
-    for _ in range(3):
+    for _ in range(4):
         window.sent(2.3)
-    assert 0.04 < window.delay(2.3) < 0.1
+    assert 0.0 < window.delay(2.3) < 0.04, "nothing was accepted in between, so nothing was learned"
+
+
+@pytest.mark.parametrize("seconds", [61.0, 3_600.0, 1e9])
+def test_an_absurd_pause_says_nothing_of_the_rate(seconds: float) -> None:
+    """After a pause longer than any window of the vendor's, requests go at the rate of before."""
+    window = Window(Random(1))
+    for number in range(50):
+        window.sent(number / 10)
+        window.done(number / 10, {}, Ending.ANSWERED)
+    window.sent(5.0)
+    window.done(5.0, {}, Ending.REFUSED, seconds)
+    assert window.delay(5.0) == min(seconds, 3_600.0)
+    for later in (0.0, 0.1, 0.2):
+        assert window.delay(3_700.0 + later) == 0.0
+        window.sent(3_700.0 + later)
+        window.done(3_700.0 + later, {}, Ending.ANSWERED)
+
+
+def test_a_minute_of_refusals_does_not_spoil_the_rate_for_hours() -> None:
+    """A server that refuses everything for a minute and is well again gets a useful rate soon after."""
+    window, now = Window(Random(1)), 0.0
+    for _ in range(100):
+        window.sent(now)
+        window.done(now, {}, Ending.ANSWERED)
+        now += 0.1
+    while now < 70.0:
+        now += max(window.delay(now), 0.01)
+        if window.delay(now) == 0.0:
+            window.sent(now)
+            window.done(now, {}, Ending.REFUSED, 1.0)
+    began, accepted = now, 0
+    while now < began + 60.0:
+        now += max(window.delay(now), 0.01)
+        if window.delay(now) == 0.0:
+            window.sent(now)
+            window.done(now, {}, Ending.ANSWERED)
+            accepted += 1
+    assert accepted >= 200
+
+
+def test_headers_that_explain_all_end_a_pace() -> None:
+    """A refusal that no header explains spaces requests, until answers with headers have told of none for a window."""
+    window = Window(Random(1))
+    busy(window, 50, 0.0)
+    window.sent(1.0)
+    window.done(1.0, {}, Ending.REFUSED, 1.0)
+    window.sent(2.5)
+    assert 0.0 < window.delay(2.5) < 60.0
+    window.done(2.6, told(100, 48, 62.0, 2.6), Ending.ANSWERED)
+    window.sent(63.0)
+    window.done(63.0, told(100, 99, 123.0, 63.0), Ending.ANSWERED)
+    window.sent(63.0)
+    assert window.delay(63.0) == 0.0
 
 
 def test_a_refusal_that_a_lower_limit_explains_changes_no_rate() -> None:

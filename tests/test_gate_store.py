@@ -19,7 +19,7 @@ from envoy_async.quota import Lease, LocalQuotaStore, Standing
 class ScriptedStore:
     """Answers as it is told to, and notes what it was asked."""
 
-    leases: list[Lease | Exception | float] = attrs.field(factory=list["Lease | Exception | float"])
+    leases: list[Lease | BaseException | float] = attrs.field(factory=list["Lease | BaseException | float"])
     standing: Standing = attrs.field(factory=Standing)
     asked: list[tuple[str, int]] = attrs.field(factory=list[tuple[str, int]])
     pauses: list[float] = attrs.field(factory=list[float])
@@ -28,7 +28,7 @@ class ScriptedStore:
         """Give the next answer; a number is a time that it takes, an error is raised."""
         self.asked.append((line, count))
         answer = self.leases.pop(0) if self.leases else Lease(count)
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         if isinstance(answer, Lease):
             return answer
@@ -108,8 +108,12 @@ async def test_a_pause_is_told_to_the_store() -> None:
 
 
 @pytest.mark.looptime
-@pytest.mark.parametrize("trouble", [RuntimeError("down"), 60.0])
-async def test_a_store_out_of_order_delays_nobody(trouble: Exception | float, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "trouble", [RuntimeError("down"), asyncio.CancelledError(), 60.0], ids=["raises", "ends", "hangs"]
+)
+async def test_a_store_out_of_order_delays_nobody(
+    trouble: BaseException | float, caplog: pytest.LogCaptureFixture
+) -> None:
     """A store that raises or hangs costs a quarter of a second, one warning, and is tried again five seconds later."""
     caplog.set_level(logging.WARNING, "envoy_async")
     store = ScriptedStore([trouble, trouble])

@@ -88,6 +88,8 @@ class Gate:
         if self._leases is not None and not self._leases.take(now):
             return False
         self._window.sent(now, patient=patient)
+        if self._waiting and not patient:
+            self._passed += 1
         return True
 
     async def wait(self, *, patient: bool = False) -> None:
@@ -107,6 +109,11 @@ class Gate:
         if self._closed:  # in the moment its turn came
             self._window.unsent()
             raise _closed()
+
+    @property
+    def paused(self) -> float:
+        """Seconds for which nobody goes."""
+        return self._window.paused_until - self._clock()
 
     def give_back(self) -> None:
         """Hand a permit back that was not used."""
@@ -166,10 +173,10 @@ class Gate:
     def _next(self, now: float) -> tuple[Line | None, float]:
         """Choose the line that moves next, and tell how long it has to wait."""
         interactive, patient = _head(self._interactive) is not None, _head(self._patient) is not None
-        if patient and (not interactive or self._passed >= _IN_A_ROW):
-            delay = self._window.delay(now, patient=True)
-            if delay == 0.0 or not interactive:
-                return self._patient, delay
+        if patient and interactive and self._passed >= _IN_A_ROW:
+            return self._patient, self._window.delay(now)  # its turn has come, with the rights of an interactive call
+        if patient and not interactive:
+            return self._patient, self._window.delay(now, patient=True)
         if interactive:
             return self._interactive, self._window.delay(now)
         return None, math.inf

@@ -79,9 +79,9 @@ class Breaker:
         # A request from before the opening may end here too. Its answer is as good a sign as a probe's,
         # and its failure only lets the next probe go a little early.
         self._probing = False
-        if failed:
+        if failed or ending is Ending.ABANDONED:
             self._wait(now)
-        elif ending is not Ending.ABANDONED:
+        else:
             self.open, self._since = False, now
         return not self.open
 

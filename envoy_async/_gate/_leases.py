@@ -63,7 +63,7 @@ class Leases:
         self._alone_until = 0.0
         self._wish: Wish | None = None
         self._pause = 0.0
-        self._peeked = self._warned = False
+        self._peeked = self._warned = self._closed = False
         self._asking: asyncio.Task[None] | None = None
 
     def take(self, now: float) -> bool:
@@ -87,6 +87,7 @@ class Leases:
 
     def close(self) -> asyncio.Task[None] | None:
         """Stop asking; gives the task that is ending."""
+        self._closed = True
         if self._asking is not None:
             self._asking.cancel()
         return self._asking
@@ -99,6 +100,11 @@ class Leases:
         while self._pause or self._wish:
             try:
                 wait = await self._step()
+            except asyncio.CancelledError as error:
+                if self._closed:
+                    raise
+                self._give_up(error)
+                wait = 0.0
             except Exception as error:  # noqa: BLE001 - whatever a store raises, calls go on without it
                 self._give_up(error)
                 wait = 0.0
@@ -129,7 +135,7 @@ class Leases:
         asked = self._store.lease(self._line, count, limit=quota.limit, window=quota.length, patient=wish.patient)
         return await _soon(asked)
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: BaseException) -> None:
         self._alone_until = self._clock() + _ALONE
         if not self._warned:
             self._warned = True

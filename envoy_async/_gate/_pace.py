@@ -18,6 +18,7 @@ _PLATEAU = 30.0  # seconds until the curve is back at the estimate …
 _PLATEAU_REQUESTS = 150  # … and as many requests, so that a slow rate is not probed, and refused, too often
 _SAMPLE = 3  # requests that make a rate
 _TOO_LOW, _STEP_DOWN = 0.3, 0.7  # of the rate before: an estimate below the first is not believed
+_LONGEST_PLATEAU = 300.0  # seconds, so that a rate that is too low comes back
 _SHORT = 5.0  # seconds of pause
 _FAR_OFF, _NEAR = 0.25, 0.9  # of the rate before
 _LEAST = 0.001  # requests per second
@@ -64,11 +65,18 @@ class Pace:
         """Give the rate on the curve."""
         if not self.on:
             return math.inf
-        past = (now - self._since) / self._plateau - 1.0
+        past = max(0.0, now - self._since) / self._plateau - 1.0
         return self._top * (1.0 + (1.0 - _BETA) * past**3)
+
+    def over(self, now: float, quiet: float) -> bool:
+        """Whether nothing has been refused for so many seconds since the last pause."""
+        return now >= self._cut_at + self._paused + quiet
 
     def cut(self, now: float, accepted: Sequence[float], pause: float) -> None:
         """Start the curve anew from what was *accepted*; it begins to run when the *pause* is over."""
+        if self.on and not (accepted and accepted[-1] > self._cut_at):  # nothing was accepted, so nothing is learned
+            self._since, self._cut_at, self._paused = now + pause, now, pause
+            return
         before, soon = self.rate(now), now < self._cut_at + self._paused + _PLATEAU
         if self.on and soon and now >= self._uneven_until:  # the estimate was too high
             top = self._between(now, accepted, before)
@@ -77,7 +85,7 @@ class Pace:
             if self.on and top < _TOO_LOW * before:  # after a quiet time the log knows too little
                 top = _STEP_DOWN * before
         self._top = max(min(top, before), _LEAST)
-        self._plateau = max(_PLATEAU, _PLATEAU_REQUESTS / self._top)
+        self._plateau = min(max(_PLATEAU, _PLATEAU_REQUESTS / self._top), _LONGEST_PLATEAU)
         # the first estimate is rather low, since `Retry-After` is rounded up; so the curve starts nearer to it
         self._since = now + pause - (0.0 if self.on else self._plateau / 4)
         self._cut_at, self._paused, self.on = now, pause, True

@@ -28,7 +28,8 @@ DOCUMENTED = 60.0  # seconds (rate-limit guide, seen); one or two more are round
 _PROBING = 0.05  # of the rate: a new window must be asked about, whatever others took of the last
 _DIGITS = 12
 _GRAIN = 500  # readings for each quota
-LONGEST = 3600.0  # seconds; a `Reset` further away is not believed
+_ROUNDING = 2.0  # seconds
+LONGEST = 3600.0  # seconds of a pause
 
 
 class Quota:
@@ -39,6 +40,8 @@ class Quota:
         self.length = DOCUMENTED
         self.measured = False
         self.foreign = 0
+        self.told = False
+        """Whether the last answer that was read named the limit."""
         self.empty = False
         """Whether the last answer said that nothing remains."""
         self.refill_at = math.inf
@@ -63,6 +66,7 @@ class Quota:
         answers, self._unread = self._unread or 1, 0
         read = self._read(headers.get("X-RateLimit-Limit"), headers.get("X-RateLimit-Reset"), headers.get("Date"))
         limit = read.limit
+        self.told = bool(limit)
         if not limit:
             return
         changed, self.limit = limit != self.limit, limit
@@ -90,17 +94,20 @@ class Quota:
         """Read the headers that stay the same for a second: reading a date takes longer than all else here."""
         if texts != self._texts:
             limit, reset, date = texts
-            self._texts, self._last = texts, Read(whole(limit), whole(reset), _until(whole(reset), date))
+            self._texts, self._last = texts, _read(whole(limit), whole(reset), date)
         return self._last
 
 
-def _until(reset: int | None, date: str | None) -> float:
-    """Seconds from the server's `Date` to its `Reset`, at least 1: both are whole seconds."""
-    read = http_date(date)
-    if reset is None or read is None:
-        return DOCUMENTED
-    span = min(max(reset - read.timestamp(), 1.0), LONGEST)
-    return DOCUMENTED if DOCUMENTED < span <= DOCUMENTED + 2 else span
+def _read(limit: int | None, reset: int | None, date: str | None) -> Read:
+    """Read `Reset` against the server's `Date`, at least 1 second ahead: both are whole seconds.
+
+    What lies further ahead than the documented minute, but for rounding, is not believed: a window so long would stop
+    the client for as long.
+    """
+    at = http_date(date)
+    if reset is None or at is None or reset - at.timestamp() > DOCUMENTED + _ROUNDING:
+        return Read(limit, None, DOCUMENTED)
+    return Read(limit, reset, min(max(reset - at.timestamp(), 1.0), DOCUMENTED))
 
 
 @attrs.frozen

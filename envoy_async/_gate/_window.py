@@ -20,9 +20,10 @@ from ._breaker import Breaker
 from ._cap import MOST, Cap
 from ._ending import Ending
 from ._pace import Pace
-from ._quota import LONGEST, SHARE, Quota
+from ._quota import DOCUMENTED, LONGEST, SHARE, Quota
 
 _SAMPLE = 3  # accepted requests from which a rate can be told
+_FIRST = 5.0  # seconds after which another asks, when the first has no answer yet
 _LOOK = 1.0  # seconds after which a pace is worked out anew: rates grow while one waits
 
 
@@ -37,6 +38,7 @@ class Window:
         self._pace = Pace()
         self._log: deque[float] = deque()
         self._asked = False
+        self._sent_at = -math.inf
         self.paused_until = -math.inf
         self._patient_at = -math.inf
         self._waited_since = -math.inf
@@ -89,6 +91,7 @@ class Window:
     def sent(self, now: float, *, patient: bool = False) -> None:
         """Count a request that goes out now."""
         self.in_flight += 1
+        self._sent_at = now
         if patient:
             self._patient_at = now
         if self._breaker.open:
@@ -107,6 +110,7 @@ class Window:
         """Count a request's end, learn from the answer's headers (`None` without an answer), and pause after a 429."""
         self.in_flight -= 1
         self._asked = True
+        pause = min(pause, LONGEST)
         quiet = ending is Ending.ANSWERED and not self._stale and not self._breaker.open
         if quiet and not self.quota.worth_reading(headers):  # nearly always
             self._log.append(now)
@@ -133,6 +137,8 @@ class Window:
                 self._cap.known()
             if quota.borders.others:
                 self._spaced_until = math.inf
+            if self._pace.on and quota.told and self._pace.over(now, quota.length):
+                self._pace.on = False  # the headers tell enough again
         self._cap.done(ending, self.in_flight)
         if self._breaker.done(now, ending):
             # the log is empty after an outage, and a burst is what the server needs least
@@ -156,6 +162,7 @@ class Window:
     def told(self, now: float, limit: int | None, length: float, pause: float) -> None:
         """Take over what a store knows, where no answer has told yet."""
         if self.quota.limit is None and limit is not None:
+            self._cap.known()
             self.quota.limit, self.quota.length = limit, length
         self.pause(now, pause)
 
@@ -167,7 +174,8 @@ class Window:
     def _refused(self, now: float, pause: float) -> None:
         """Lower the rate for a 429 that what the server tells of its quota does not explain, once per pause."""
         if now >= self.paused_until:
-            if len(self._log) < _SAMPLE and not self._pace.on:
+            unclear = len(self._log) < _SAMPLE and not self._pace.on
+            if unclear or pause > DOCUMENTED + 1:  # so long a pause is no matter of this quota
                 self._asked = False  # too little went out to tell a rate from: one request asks when the pause is over
                 return
             self._pace.cut(now, self._log, pause)
@@ -178,7 +186,7 @@ class Window:
         """Seconds until fewer are in the trailing window than may be."""
         quota = self.quota
         if quota.limit is None:  # one request asks first, so that its answer tells the quota
-            return math.inf if self.in_flight and not self._asked else 0.0
+            return max(0.0, self._sent_at + _FIRST - now) if self.in_flight and not self._asked else 0.0
         self._forget(now)
         log, most = self._log, SHARE * quota.limit
         if not quota.foreign and self._overtakes(now, patient=patient):

@@ -126,10 +126,20 @@ class Transport:
             call.request = request
             return self._attempt(call)
 
+        call.judged, failure = None, None
         try:
-            return await around(self.settings.middleware, asked, send)
+            response = await around(self.settings.middleware, asked, send)
+        except Exception as error:
+            if call.kind is not Kind.UNSAFE or not call.succeeded:
+                raise
+            failure = error
+        else:
+            if type(response) is Response:  # callers need not type-check
+                return response
         finally:
             call.request = asked
+        wrong = ConfigurationError("a middleware failed, or gave no Response")
+        raise (outcome_unknown(wrong) if call.kind is Kind.UNSAFE and call.succeeded else wrong) from failure
 
     async def _attempt(self, call: Call) -> Response:
         """Run one attempt; whatever happens, the permit goes back and the ledger gets its row."""
@@ -147,8 +157,9 @@ class Transport:
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError, EnvoyError) as error:
             outcome = translate(error, answer, URL(self.settings.base_url), call.secret)
         except asyncio.CancelledError as cancelled:
+            cancelled.with_traceback(None)  # aiohttp's frames hold the headers
             self._doubt(call, answer)
-            raise cancelled.with_traceback(None)  # noqa: B904 - aiohttp's frames hold the headers
+            raise cancelled.with_traceback(None)  # noqa: B904
         finally:
             lane.end(limit)
             pause = self._retrying.settle(call, lane, outcome)
@@ -202,11 +213,12 @@ class Transport:
         fetching = lane.fetch(self.access.fetch)
         if fetching is asyncio.current_task():
             raise ConfigurationError("the credentials callable waits for itself: in it, only auth.login can be used")
-        await asyncio.wait([fetching], timeout=max(0.0, call.deadline - self._clock()))
-        if not fetching.done():
-            raise self._retrying.too_late(call, None)
+        left = max(0.0, call.deadline - self._clock())
+        await asyncio.wait({fetching, lane.closing}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         if not lane.open:
             raise ClientClosedError("the client was closed")
+        if not fetching.done():
+            raise self._retrying.too_late(call, None)
         if fetching.cancelled():
             failure: BaseException | None = ConfigurationError("the credentials callable was cancelled")
         else:
@@ -218,6 +230,8 @@ class Transport:
     async def _queue(self, call: Call, gate: Gate) -> None:
         """Wait in line for a permit; only a patient call's deadline waits with it."""
         patient, began = call.request.patient, self._clock()
+        if not patient and gate.paused > min(call.deadline - began, self.settings.retry.max_retry_after):
+            raise self._retrying.paused(gate.paused)
         try:
             async with asyncio.timeout(None if patient else max(0.0, call.deadline - began)):
                 await gate.wait(patient=patient)

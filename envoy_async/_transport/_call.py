@@ -61,6 +61,8 @@ class Call:
     lane: Lane = attrs.field(init=False)  # where the last attempt went out
     ambiguous: bool = False  # an attempt that failed may have run
     last_error: EnvoyError | None = None
+    judged: EnvoyError | None = None  # what the attempt ended with, if it was one that ended
+    succeeded: bool = False
     ledger: tuple[Attempt, ...] = ()
 
     @property

@@ -21,6 +21,7 @@ from .._retry import Budget, Kind
 from .._wire import Request
 from ..errors import ClientClosedError, ConfigurationError
 
+_STUBBORN = 1.0  # seconds for a credentials callable that was cancelled to end
 _KEEP_ALIVE = 4.0  # seconds; below the 5 s after which common servers drop idle connections
 
 
@@ -34,6 +35,7 @@ class Lane:
         self._running: set[asyncio.Timeout] = set()
         self._resting: set[asyncio.Timeout] = set()
         self._quiet = asyncio.Event()
+        self.closing = asyncio.get_running_loop().create_future()
         self._given = given
         self._reads = given or _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE))
         # a pooled connection gone stale loses a POST without telling, so unsafe operations never use one
@@ -86,6 +88,8 @@ class Lane:
     def _shut(self) -> None:
         """Send away who waits: in line, between attempts, or for a credential."""
         self.open = False
+        if not self.closing.done():
+            self.closing.set_result(None)
         for gate in self._gates.values():
             gate.close()
         if self._fetching is not None:
@@ -100,7 +104,7 @@ class Lane:
             _expire(self._running)
             try:
                 if self._fetching is not None:
-                    await asyncio.wait([self._fetching])
+                    await asyncio.wait([self._fetching], timeout=_STUBBORN)
                 while self._running:  # noqa: ASYNC110 - each hands its permit back while this gate still counts
                     await asyncio.sleep(0)
                 for gate in self._gates.values():

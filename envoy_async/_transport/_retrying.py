@@ -56,6 +56,7 @@ class Retrying:
         if not call.ledger:
             self._pool.budget.earn(self._settings.retry.budget)
         if isinstance(outcome, Response):
+            call.succeeded = True
             call.note(self._clock(), outcome.status)
             self._access.worked(call.credential, call.request.operation)
             return 0.0
@@ -64,7 +65,7 @@ class Retrying:
         call.refusals += refused
         call.failures += not is_quota_refusal(outcome)
         call.wait = backoff(self._settings.retry, outcome, call.refusals if refused else call.failures, self._random)
-        call.last_error = outcome
+        call.last_error = call.judged = outcome
         call.lane = lane
         call.ambiguous |= verdict(Kind.UNSAFE, outcome) is Verdict.UNKNOWN
         if not refused:
@@ -113,7 +114,7 @@ class Retrying:
             call.lane.end(limit)
 
     def _again(self, call: Call, error: EnvoyError) -> bool:
-        if call.final or error is not call.last_error:  # what no attempt ended with is not tried again
+        if call.final or error is not call.judged:  # what no attempt ended with is not tried again
             return False
         if call.credential is not None and is_stranger(call.kind, error) and self._renews(call, call.credential):
             return self._tell(call, error)
@@ -127,6 +128,7 @@ class Retrying:
         return self._tell(call, error)
 
     def _tell(self, call: Call, error: EnvoyError) -> bool:
+        error.with_traceback(None)  # its frames hold the answer and the headers
         _log.retried(call, error)
         told = Retry(call.request.method, call.request.template, len(call.ledger), call.wait, error)
         tell(self._settings.hooks.on_retry, told)
@@ -145,7 +147,7 @@ class Retrying:
 
     def _final(self, call: Call, error: EnvoyError) -> EnvoyError:
         """Choose what the caller sees: the last error, that time ran out, or that the outcome is unknown."""
-        if call.final or error is not call.last_error:  # a middleware's own, or from before anything was sent
+        if call.final or error is not call.judged:  # a middleware's own, or from before anything was sent
             return error
         found = verdict(call.kind, error)
         if found is Verdict.UNKNOWN:
@@ -157,6 +159,12 @@ class Retrying:
         late = call.failures < self._settings.retry.max_attempts or self._clock() >= call.deadline
         out_of_time = found is Verdict.RETRY and late and not error.retry_suppressed
         return self.too_late(call, error) if out_of_time and not is_quota_refusal(error) else error
+
+    def paused(self, seconds: float) -> RateLimitedError:
+        """Build the error of a call that would have to wait too long, since the server refused another for quota."""
+        error = RateLimitedError(f"the server refused another call for quota, and asked to wait {seconds:.0f} s more")
+        error.retry_after = seconds
+        return error
 
     def too_late(self, call: Call, last_error: EnvoyError | None) -> DeadlineExceededError:
         """Build the error of a call that ran out of time."""

@@ -248,13 +248,66 @@ async def test_a_middleware_sends_once() -> None:
         await send(request)
         return await send(request)
 
-    async with (
-        MisbehavingServer(answer()) as server,
-        listening(server.url, Heard(), middleware=[twice]) as envoy,
-    ):
+    async with MisbehavingServer(answer()) as server, listening(server.url, Heard(), middleware=[twice]) as envoy:
         error = await failure_of(envoy.calls.create())
-    assert isinstance(error, errors.ConfigurationError)
-    assert (error.route, len(error.attempts), len(server.executed)) == ("/calls", 1, 1)
+        assert isinstance(error, OutcomeUnknownError)
+        assert "twice" in str(error.__cause__)
+        assert (error.route, len(error.attempts), len(server.executed)) == ("/calls", 1, 1)
+        assert type(await failure_of(envoy.calls.get(UUID))) is errors.ConfigurationError
+        assert len(server.executed) == 2
+
+
+@pytest.mark.parametrize(
+    "late", [LookupError("mine"), errors.ServerError("mine"), None], ids=["foreign", "of the SDK", "no answer"]
+)
+async def test_a_middleware_that_fails_after_a_phone_call(late: Exception | None) -> None:
+    """A call that was placed does not look like one that failed, whatever a middleware does afterwards."""
+    heard = Heard()
+
+    async def failing(request: Request, send: Send) -> Response:
+        await send(request)
+        if late is not None:
+            raise late
+        return None  # type: ignore[return-value]
+
+    async with MisbehavingServer(answer()) as server, listening(server.url, heard, middleware=[failing]) as envoy:
+        error = await failure_of(envoy.calls.create())
+        assert heard.unknown == [error]
+        assert error.__cause__ is late
+        with pytest.raises(errors.ConfigurationError if late is None else type(late)):
+            await envoy.calls.get(UUID)
+        assert len(server.executed) == 2
+
+
+async def test_a_middleware_that_raises_an_old_error_again() -> None:
+    """An error that the attempt at hand did not end with is not tried again: no second phone call, and no spinning."""
+    kept: list[EnvoyError] = []
+
+    async def keeping(request: Request, send: Send) -> Response:
+        if kept and request.method == "GET":
+            raise kept[0]
+        try:
+            await send(request)
+        except EnvoyError as error:
+            kept.append(error)
+            raise
+        raise kept[0]
+
+    async with MisbehavingServer(refuse("0.01"), answer()) as server:
+        envoy = listening(server.url, Heard(), middleware=[keeping])
+        assert type(await failure_of(envoy.calls.create())) is OutcomeUnknownError
+        assert len(server.executed) == 2
+        assert type(await failure_of(envoy.calls.get(UUID))) is errors.RateLimitedError
+        assert len(server.executed) == 2
+        await envoy.close()
+
+
+async def test_a_retry_keeps_no_answer_alive() -> None:
+    """The error in an event has no frames, which would hold the body of the answer and the headers of the request."""
+    heard = Heard()
+    async with MisbehavingServer(answer(503, {}), answer()) as server, listening(server.url, heard) as envoy:
+        await envoy.calls.get(UUID)
+    assert [told.error.__traceback__ for told in heard.retries] == [None]
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ async def test_closing_from_another_thread() -> None:
 
 async def test_closing_over_a_line_at_the_gate() -> None:
     """Calls that wait for quota are sent away; nothing of them was sent, so all are simply closed."""
-    async with MisbehavingServer(refuse("30"), answer()) as server, make_client(server.url) as envoy:
+    async with MisbehavingServer(refuse("5"), answer()) as server, make_client(server.url) as envoy:
         patient = asyncio.ensure_future(envoy.calls.list().collect())
         await settled(lambda: line_of(envoy) == 1)
         waiting = [asyncio.ensure_future(operation(envoy)) for operation in (*READS.values(), *UNSAFE.values())]

@@ -544,3 +544,24 @@ async def test_a_login_that_times_out_once(sandbox: Sandbox) -> None:
         error = await failure_of(envoy.loads.tab_counts())
         assert type(error) is AttemptTimeoutError
         await envoy.loads.tab_counts()
+
+
+async def test_closing_over_a_credentials_function_that_does_not_end() -> None:
+    """A function that is cancelled and goes on holds up the close for a second at most, and none of those who wait."""
+    release = asyncio.Event()
+
+    async def stubborn() -> ApiKey:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await release.wait()
+        return ApiKey("envai_live_1")
+
+    async with MisbehavingServer(answer()) as server:
+        envoy = make_client(server.url, credentials=stubborn)
+        waiting = asyncio.ensure_future(envoy.calls.get(UUID))
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(envoy.close(grace=0), 5)
+        assert type(await failure_of(waiting)) is ClientClosedError
+        assert server.executed == []
+        release.set()

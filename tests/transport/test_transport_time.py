@@ -212,13 +212,27 @@ async def test_listings_wait_for_quota_past_the_deadline() -> None:
         assert len(server.executed) == 3
 
 
-async def test_a_single_call_waits_at_the_gate_until_its_deadline() -> None:
-    """While everybody waits for quota, a single call gives up at its deadline; nothing was sent for it."""
+async def test_a_single_call_does_not_wait_in_vain() -> None:
+    """While everybody waits for quota longer than its deadline, a single call says so at once; nothing was sent."""
     async with MisbehavingServer(refuse("30"), answer()) as server, make_client(server.url) as envoy:
         await failure_of(envoy.with_options(deadline=0.5).calls.get(UUID))
+        error = await failure_of(envoy.with_options(deadline=20).calls.create())
+        assert type(error) is errors.RateLimitedError
+        assert 20 < (error.retry_after or 0) <= 31
+        assert (error.status, error.attempts) == (None, ())
+        assert len(server.executed) == 1
+
+
+async def test_a_single_call_waits_at_the_gate_until_its_deadline() -> None:
+    """While the first request has no answer, a second gives up at its deadline; nothing was sent for it."""
+    async with MisbehavingServer(hang) as server, make_client(server.url) as envoy:
+        first = asyncio.create_task(envoy.calls.get(UUID))
+        await server.until(1)
         error = await failure_of(envoy.with_options(deadline=0.2).calls.create())
         assert type(error) is errors.DeadlineExceededError
         assert error.last_error is None
+        first.cancel()
+        await asyncio.wait([first])
         assert len(server.executed) == 1
 
 
