@@ -43,7 +43,6 @@ class Window:
         self._patient_at = -math.inf
         self._waited_since = -math.inf
         self._waited_at = -math.inf
-        self._recovers_until = -math.inf
         self._spaced_until = -math.inf
         """Nothing is spaced from then on: all that the many who just go have to look at."""
         self._stale = 0
@@ -142,8 +141,8 @@ class Window:
         self._cap.done(ending, self.in_flight)
         if self._breaker.done(now, ending):
             # the log is empty after an outage, and a burst is what the server needs least
-            self._recovers_until = now + quota.length
-            self._spaced_until = max(self._spaced_until, self._recovers_until)
+            self._waited_since, self._waited_at = now - quota.length, now  # as after a long run
+            self._spaced_until = max(self._spaced_until, now + quota.length)
         explained = quota.empty or (limit, foreign) != (quota.limit, quota.foreign)
         if ending is Ending.REFUSED and not stale and not explained:
             self._refused(now, pause)
@@ -218,6 +217,6 @@ class Window:
         if quota.borders.others:
             return min(fair, quota.borders.rate(now, self.in_flight)) * share
         long = self._waited_at - self._waited_since >= quota.length and now - self._waited_at <= quota.length
-        if (long or now < self._recovers_until) and (share < 1.0 or not self._overtakes(now, patient=patient)):
+        if long and (share < 1.0 or not self._overtakes(now, patient=patient)):
             return fair * share
         return math.inf
