@@ -498,3 +498,28 @@ def test_what_a_store_knows_is_taken_over_once() -> None:
     window.told(0.0, 70, 60.0, 0.0)
     found = window.quota.limit, window.quota.length, window.delay(0.0)
     assert found == (50, 30.0, 2.0)
+
+
+def test_after_an_outage_no_second_is_a_herd() -> None:
+    """From the first answer on, whoever waits: each second stays near the quota's rate, for two minutes and more."""
+    window, now = Window(Random(1)), 0.0
+    busy(window, 1, 0.0, limit=600)
+    for _ in range(20):
+        window.sent(1.0)
+        window.done(1.0, None, Ending.LOST)
+    while window.delay(now) > 0.0:
+        now += 0.1
+    began = now = max(now, 70.0)
+    window.sent(now)
+    window.done(now, told(600, 599, now + 60.0, now), Ending.ANSWERED)
+    seconds: dict[int, int] = {}
+    while now < began + 150.0:
+        delay = window.delay(now)
+        if delay > 0.0:
+            now += min(delay, 1.0)
+            continue
+        window.sent(now)
+        window.done(now, None, Ending.ANSWERED)
+        seconds[int(now)] = seconds.get(int(now), 0) + 1
+    assert max(seconds.values()) <= 11
+    assert sum(count for second, count in seconds.items() if second >= began + 15) >= 0.9 * 10 * 134
