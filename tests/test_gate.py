@@ -431,7 +431,7 @@ async def test_every_tenth_permit_is_a_patient_tasks_also_of_the_last_ones() -> 
     gate._passed = 9
     assert not gate.enter()
     await asyncio.wait_for(gate.wait(), 0.1)
-    assert waiting.done()
+    await asyncio.wait_for(waiting, 0.1)
     assert gate._passed == 0
 
 
