@@ -68,7 +68,7 @@ class Window:
         """Seconds until somebody who wants to go may: 0 for now, infinity for not before an answer arrives."""
         if now < self.paused_until:
             return self.paused_until - now
-        if self.in_flight + 1 > self._cap.size:
+        if self.full:
             return math.inf
         if self._breaker.open:
             return self._breaker.delay(now)
@@ -109,7 +109,6 @@ class Window:
         """Count a request's end, learn from the answer's headers (`None` without an answer), and pause after a 429."""
         self.in_flight -= 1
         self._asked = True
-        pause = min(pause, LONGEST)
         quiet = ending is Ending.ANSWERED and not self._stale and not self._breaker.open
         if quiet and not self.quota.worth_reading(headers):  # nearly always
             self._log.append(now)

@@ -28,13 +28,14 @@ from tests.transport.conftest import (
     SkippingClock,
     Step,
     answer,
+    closed_port,
     failure_of,
     make_client,
     no_task_left,
 )
 from tests.transport.test_transport_quota import SkippingLoop
 
-__all__ = ["no_task_left"]
+__all__ = ["closed_port", "no_task_left"]
 
 P = ParamSpec("P")
 E = TypeVar("E", bound=EnvoyError)

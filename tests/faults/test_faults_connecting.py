@@ -91,14 +91,6 @@ def full_port() -> Iterator[tuple[str, int]]:
         yield held.getsockname()
 
 
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """Hold a port without listening on it, so that connections to it are refused."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
-
-
 @every_operation
 async def test_fault_001_dns_failure(operation: Operation, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that does not resolve is asked for again, and the operation runs once when it does."""

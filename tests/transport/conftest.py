@@ -14,7 +14,7 @@ import socket
 import ssl as tls
 import struct
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from random import Random
 from typing import Self
 
@@ -350,6 +350,14 @@ async def failure_of(running: Awaitable[object]) -> EnvoyError:
     with pytest.raises(EnvoyError) as caught:
         await running
     return caught.value
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """Hold a port without listening on it, so that connections to it are refused."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 @pytest.fixture(autouse=True)

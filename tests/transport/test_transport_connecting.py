@@ -37,14 +37,6 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def closed_port() -> Iterator[int]:
-    """Hold a port without listening on it, so that connections to it are refused."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
-
-
-@pytest.fixture
 def full_port() -> Iterator[int]:
     """Hold a port whose queue of connections is full, so that connecting to it takes for ever."""
     if sys.platform != "linux":
