@@ -194,6 +194,7 @@ class Verdict(Enum):
 _SAVED = 20.0  # retries
 _REFILL = 60.0  # seconds for one more
 _ENOUGH = 1 - 1e-9  # ten tenths are a little less than one
+_NEARLY = 0.95
 _TOO_MANY = 429
 _WHO_ARE_YOU = 401
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
@@ -234,12 +235,14 @@ def backoff(policy: RetryPolicy, error: EnvoyError, failures: int, rng: Random) 
     """Seconds to wait after the given number of failures (from 1).
 
     Full jitter, `U(0, min(cap, base · 2^(failures - 1)))`; what the server asked for is a floor with
-    jitter on top, so that it is never shortened.
+    jitter on top, so that it is never shortened. After a 429 that asks for nothing it is nearly all of
+    `min(cap, base · 2^failures)`: where a quota is used up, a try that comes early is another refusal.
     """
+    asked = error.retry_after
+    if asked is None and isinstance(error, RateLimitedError):
+        return rng.uniform(_NEARLY, 1.0) * min(policy.cap, policy.base * 2 ** min(failures, 30))
     wait = rng.uniform(0, min(policy.cap, policy.base * 2 ** min(failures - 1, 30)))
-    if error.retry_after is None:
-        return wait
-    return max(wait, error.retry_after + rng.uniform(0, min(0.5, max(0.05, 0.1 * error.retry_after))))
+    return wait if asked is None else max(wait, asked + rng.uniform(0, min(0.5, max(0.05, 0.1 * asked))))
 
 
 @attrs.frozen

@@ -76,14 +76,14 @@ def narrow(size: float = 1.0) -> Window:
 
 async def one_request(gate: Gate, server: Server, rng: random.Random) -> None:
     """Pass the gate and the network until the server accepts."""
-    accepted = False
+    accepted, loop = False, asyncio.get_running_loop()
     while not accepted:
-        if not gate.enter():
+        if not gate.enter(loop.time()):
             await gate.wait()
         await asyncio.sleep(rng.uniform(0.002, 0.15))
-        told, accepted = server.hit(asyncio.get_running_loop().time())
+        told, accepted = server.hit(loop.time())
         await asyncio.sleep(rng.uniform(0.002, 0.15))
-        gate.leave(told, Ending.ANSWERED if accepted else Ending.REFUSED, 0.0 if accepted else 1.0)
+        gate.leave(loop.time(), told, Ending.ANSWERED if accepted else Ending.REFUSED, 0.0 if accepted else 1.0)
 
 
 async def run(server: Server, requests: int, workers: int, seed: int) -> float:
@@ -287,17 +287,17 @@ async def test_the_line_is_first_come_first_served() -> None:
     """Tasks leave the line in the order they came, and nobody overtakes by asking again."""
     loop = asyncio.get_running_loop()
     gate, order = Gate(narrow(), loop.time), list[int]()
-    assert gate.enter()
+    assert gate.enter(loop.time())
 
     async def one(number: int) -> None:
         await gate.wait()
         order.append(number)
-        gate.leave(None, Ending.ABANDONED)
+        gate.leave(loop.time(), None, Ending.ABANDONED)
 
     tasks = [loop.create_task(one(number)) for number in range(20)]
     await asyncio.sleep(0)
-    assert not gate.enter()
-    gate.leave(None, Ending.ABANDONED)
+    assert not gate.enter(loop.time())
+    gate.leave(loop.time(), None, Ending.ABANDONED)
     await asyncio.gather(*tasks)
     assert order == list(range(20))
 
@@ -308,16 +308,16 @@ async def test_a_cancelled_waiter_passes_its_permit_on(moment: str) -> None:
     """Cancelled in line or just when its turn came: the next in line goes."""
     loop = asyncio.get_running_loop()
     gate = Gate(narrow(), loop.time)
-    assert gate.enter()
+    assert gate.enter(loop.time())
     first, second = loop.create_task(gate.wait()), loop.create_task(gate.wait())
     await asyncio.sleep(0)
     if moment == "called":
-        gate.leave(None, Ending.ABANDONED)
+        gate.leave(loop.time(), None, Ending.ABANDONED)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     if moment == "waiting":
-        gate.leave(None, Ending.ABANDONED)
+        gate.leave(loop.time(), None, Ending.ABANDONED)
     await asyncio.wait_for(second, 1)
     assert gate.full
 
@@ -329,11 +329,11 @@ async def test_a_pause_holds_for_everybody() -> None:
     gate = Gate(Window(random.Random(1)), loop.time)
     gate._window.pause(loop.time(), 30.0)
     began = loop.time()
-    assert not gate.enter()
+    assert not gate.enter(loop.time())
     waiters = [loop.create_task(gate.wait()) for _ in range(3)]
     await waiters[0]
     assert loop.time() - began >= 30.0
-    gate.leave(None, Ending.ABANDONED)
+    gate.leave(loop.time(), None, Ending.ABANDONED)
     await asyncio.gather(*waiters[1:])
 
 
@@ -343,7 +343,7 @@ async def test_closing_sends_everybody_away(closes_late: bool) -> None:
     """A closed gate leaves nobody waiting: those in line get `ClientClosedError`, a cancelled one its own end."""
     loop = asyncio.get_running_loop()
     gate = Gate(narrow(), loop.time)
-    assert gate.enter()
+    assert gate.enter(loop.time())
     if closes_late:
         gate._window.pause(loop.time(), 60.0)
     tasks = [loop.create_task(gate.wait()) for _ in range(3)]
@@ -354,7 +354,7 @@ async def test_closing_sends_everybody_away(closes_late: bool) -> None:
     ends = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(ends[0], ClientClosedError)
     assert isinstance(ends[1], asyncio.CancelledError)
-    gate.leave(None, Ending.ABANDONED)
+    gate.leave(loop.time(), None, Ending.ABANDONED)
     assert not gate.full
     assert gate._window.in_flight == 0
     gate._window.sent(0.0)
@@ -368,10 +368,10 @@ async def test_closing_in_the_moment_ones_turn_comes_sends_away_too() -> None:
     loop = asyncio.get_running_loop()
     window = narrow()
     gate = Gate(window, loop.time)
-    assert gate.enter()
+    assert gate.enter(loop.time())
     called = loop.create_task(gate.wait())
     await asyncio.sleep(0)
-    gate.leave(None, Ending.ABANDONED)
+    gate.leave(loop.time(), None, Ending.ABANDONED)
     gate.close()
     with pytest.raises(ClientClosedError):
         await called
@@ -385,11 +385,11 @@ async def test_a_closed_gate_lets_nobody_in() -> None:
     for busy in (0, 1):
         window = narrow()
         gate = Gate(window, loop.time)
-        assert [gate.enter() for _ in range(busy)] == [True] * busy
+        assert [gate.enter(loop.time()) for _ in range(busy)] == [True] * busy
         gate.close()
         for _ in range(2):
             with pytest.raises(ClientClosedError, match=r"^the client was closed$"):
-                gate.enter()
+                gate.enter(loop.time())
         assert window.in_flight == busy
         assert gate.full is bool(busy)
 
@@ -399,20 +399,20 @@ async def test_interactive_tasks_go_first_and_patient_ones_are_not_starved() -> 
     """With both in line, nine interactive tasks go, then a patient one; a newcomer overtakes patient ones only."""
     loop = asyncio.get_running_loop()
     gate, order = Gate(narrow(), loop.time), list[str]()
-    assert gate.enter()
+    assert gate.enter(loop.time())
 
     async def one(name: str, *, patient: bool) -> None:
         await gate.wait(patient=patient)
         order.append(name)
-        gate.leave(None, Ending.ABANDONED)
+        gate.leave(loop.time(), None, Ending.ABANDONED)
 
     tasks = [loop.create_task(one("patient", patient=True)) for _ in range(2)]
     tasks += [loop.create_task(one("interactive", patient=False)) for _ in range(20)]
     await asyncio.sleep(0)
     assert gate.waiting == 22
-    assert not gate.enter(patient=True)
-    assert not gate.enter()
-    gate.leave(None, Ending.ABANDONED)
+    assert not gate.enter(loop.time(), patient=True)
+    assert not gate.enter(loop.time())
+    gate.leave(loop.time(), None, Ending.ABANDONED)
     await asyncio.gather(*tasks)
     assert order == ["interactive"] * 9 + ["patient"] + ["interactive"] * 9 + ["patient"] + ["interactive"] * 2
     assert gate.waiting == 0
@@ -424,12 +424,12 @@ async def test_every_tenth_permit_is_a_patient_tasks_also_of_the_last_ones() -> 
     loop = asyncio.get_running_loop()
     gate = Gate(Window(random.Random(1)), loop.time)
     for number in range(97):
-        assert gate.enter(patient=True)
-        gate.leave(headers(100, 99 - number, 60.0, 0.0), Ending.ANSWERED)
+        assert gate.enter(loop.time(), patient=True)
+        gate.leave(loop.time(), headers(100, 99 - number, 60.0, 0.0), Ending.ANSWERED)
     waiting = loop.create_task(gate.wait(patient=True))
     await asyncio.sleep(0)
     gate._passed = 9
-    assert not gate.enter()
+    assert not gate.enter(loop.time())
     await asyncio.wait_for(gate.wait(), 0.1)
     await asyncio.wait_for(waiting, 0.1)
     assert gate._passed == 0
@@ -473,7 +473,7 @@ class Lines(RuleBasedStateMachine):
     def finish(self, ending: Ending) -> None:
         """Somebody is done."""
         self.inside -= 1
-        self.gate.leave(None, ending)
+        self.gate.leave(0.0, None, ending)
         self.turn()
 
     @precondition(lambda self: self.inside)
@@ -492,7 +492,7 @@ class Lines(RuleBasedStateMachine):
             data.draw(st.sampled_from(waiting)).cancel()
             if self.inside and data.draw(st.booleans()):
                 self.inside -= 1
-                self.gate.leave(None, Ending.ABANDONED)
+                self.gate.leave(0.0, None, Ending.ABANDONED)
             self.turn()
 
     @invariant()

@@ -375,13 +375,24 @@ def test_refusals_without_headers_give_a_rate_once_per_pause() -> None:
     for _ in range(4):
         window.done(0.1, {"Retry-After": "1"}, Ending.REFUSED, 1.0)
     assert window.delay(0.1) == 1.0
-    for _ in range(4):
-        window.sent(1.1)
-    assert 0.0 < window.delay(1.1) < 0.04
+    window.sent(1.1)
+    assert window.delay(1.1) == 5.0, "one asks when the pause is over"
     window.done(1.2, {}, Ending.REFUSED, 1.0)
-    for _ in range(4):
-        window.sent(2.3)
-    assert 0.0 < window.delay(2.3) < 0.04, "nothing was accepted in between, so nothing was learned"
+    window.sent(2.2)
+    window.done(2.2, {}, Ending.ANSWERED)
+    assert 0.015 < window.delay(2.2) < 0.04, "nothing was accepted in between, so nothing was learned"
+
+
+def test_refusals_in_a_row_are_counted_by_their_pauses() -> None:
+    """All that is refused within one pause counts once; an accepted request begins the count anew."""
+    window = Window(Random(1))
+    for at, count in (0.0, 1), (0.1, 1), (1.5, 2), (1.6, 2), (4.0, 3):
+        window.sent(at)
+        assert window.refusals(at) == count
+        window.done(at, {}, Ending.REFUSED, 1.0)
+    window.sent(6.0)
+    window.done(6.0, {}, Ending.ANSWERED)
+    assert window.refusals(6.1) == 1
 
 
 @pytest.mark.parametrize("seconds", [61.0, 3_600.0, 1e9])

@@ -53,11 +53,11 @@ async def one(gate: Gate, *, limit: int = 100, patient: bool = False) -> float:
     """Pass the gate and have an answer; gives the seconds waited."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    if not gate.enter(patient=patient):
+    if not gate.enter(loop.time(), patient=patient):
         await gate.wait(patient=patient)
     waited = loop.time() - began
     await asyncio.sleep(0.1)
-    gate.leave({"X-RateLimit-Limit": str(limit)}, Ending.ANSWERED)
+    gate.leave(loop.time(), {"X-RateLimit-Limit": str(limit)}, Ending.ANSWERED)
     return waited
 
 
@@ -97,12 +97,12 @@ async def test_a_pause_is_told_to_the_store() -> None:
     store = ScriptedStore()
     gate = make_gate(store)
     await gate.wait()
-    gate.leave(None, Ending.REFUSED, 9.0)
+    gate.leave(0.0, None, Ending.REFUSED, 9.0)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert store.pauses == [9.0]
     gate.close()
-    gate.leave(None, Ending.REFUSED, 9.0)
+    gate.leave(0.0, None, Ending.REFUSED, 9.0)
     await gate.ended()
     assert store.pauses == [9.0]
 

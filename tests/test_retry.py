@@ -186,6 +186,13 @@ def test_retry_after_is_never_shortened(asked: float, seed: int) -> None:
     assert asked <= backoff(RetryPolicy(), error, 1, Random(seed)) <= asked + 0.5
 
 
+@given(st.integers(1, 2_000), st.integers(0))
+def test_a_refusal_that_asks_for_nothing_is_waited_out(failures: int, seed: int) -> None:
+    """A second after the first 429 without `Retry-After`, twice as long after each next one, never more than the cap."""
+    bound = min(20.0, 0.5 * 2 ** min(failures, 30))
+    assert 0.95 * bound <= backoff(RetryPolicy(), RateLimitedError("slow down"), failures, Random(seed)) <= bound
+
+
 def test_a_retry_after_of_nothing_still_backs_off() -> None:
     """A server that says `Retry-After: 0` for ever is asked ever more rarely."""
     error = RateLimitedError("slow down")

@@ -76,11 +76,10 @@ class Gate:
         """Whether the lines stand still because too many requests are under way, not for quota."""
         return self._window.full
 
-    def enter(self, *, patient: bool = False) -> bool:
+    def enter(self, now: float, *, patient: bool = False) -> bool:
         """Take a permit if one is free and nobody is to go before; says whether it was taken."""
         if self._closed:
             raise _closed()
-        now = self._clock()
         if not self._waiting and self._leases is None and self._window.enter(now, patient=patient):
             return True
         if (self._waiting and not self._first(patient=patient)) or self._window.delay(now, patient=patient) > 0.0:
@@ -115,14 +114,18 @@ class Gate:
         """Seconds for which nobody goes."""
         return self._window.paused_until - self._clock()
 
+    def refusals(self, now: float) -> int:
+        """Count the pauses in a row, that of a refusal now included, with nothing accepted in between."""
+        return self._window.refusals(now)
+
     def give_back(self) -> None:
         """Hand a permit back that was not used."""
         self._window.unsent()
         self._move()
 
-    def leave(self, headers: Mapping[str, str] | None, ending: Ending, pause: float = 0.0) -> None:
+    def leave(self, now: float, headers: Mapping[str, str] | None, ending: Ending, pause: float = 0.0) -> None:
         """Hand the permit back after the attempt, with the answer's headers; a *pause* (seconds) is for everybody."""
-        self._window.done(self._clock(), headers, ending, pause)
+        self._window.done(now, headers, ending, pause)
         if pause and self._leases is not None and not self._closed:
             self._leases.pause(pause)
         if self._waiting:

@@ -48,23 +48,16 @@ class Breaker:
         """Take back a request that never went out; if it was the probe, the next in line probes."""
         self._probing = False
 
-    def answered(self, now: float) -> None:
-        """Count an answer while the breaker is closed."""
-        slots, second = self._slots, int(now)
-        slot = slots[-1] if slots and slots[-1][0] == second else self._slot(second)
-        slot[1] += 1
-
-    def done(self, now: float, ending: Ending) -> bool:
-        """Count the end of an attempt; says whether this was the answer that ends an outage."""
+    def done(self, now: float, ending: Ending, answered: int = 0) -> bool:
+        """Count the end of an attempt, and so many answers just before; says whether this answer ends an outage."""
         failed = ending is Ending.FAILED or ending is Ending.LOST
         if self.open:
             return self._probed(now, ending, failed=failed)
-        if ending is not Ending.ABANDONED:
-            slot = self._slot(int(now))
-            slot[1] += 1
-            if failed:
-                slot[2] += 1
-                self._judge(now)
+        slot = self._slot(int(now))
+        slot[1] += answered + (ending is not Ending.ABANDONED)
+        if failed:
+            slot[2] += 1
+            self._judge(now)
         return False
 
     def _slot(self, second: int) -> list[int]:

@@ -56,10 +56,10 @@ class Pace:
         """Seconds until the next request keeps this rate."""
         return max(0.0, self._last + 1.0 / rate - now) if rate > 0.0 else math.inf
 
-    def spend(self, now: float, rate: float) -> None:
-        """Count a request that goes out at this rate."""
+    def spend(self, now: float, rate: float, since: float) -> None:
+        """Count a request that goes out at this rate; what a late timer left out is caught up on, back to *since*."""
         if rate > 0.0:
-            self._last = min(now, max(self._last + 1.0 / rate, now - _CATCH_UP))
+            self._last = min(now, max(self._last + 1.0 / rate, now - _CATCH_UP, since))
 
     def rate(self, now: float) -> float:
         """Give the rate on the curve."""

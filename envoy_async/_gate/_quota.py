@@ -27,7 +27,7 @@ _OTHERS = 0.01  # of the limit; less is no other client, but a request counted b
 DOCUMENTED = 60.0  # seconds (rate-limit guide, seen); one or two more are rounding
 _PROBING = 0.05  # of the rate: a new window must be asked about, whatever others took of the last
 _DIGITS = 12
-_GRAIN = 500  # readings for each quota
+_GRAIN, _MOST_SKIPS = 500, 20  # readings for each quota, at least; answers between two readings, at most
 _ROUNDING = 2.0  # seconds
 LONGEST = 3600.0  # seconds of a pause
 
@@ -47,23 +47,25 @@ class Quota:
         self.refill_at = math.inf
         self.infers = True
         """Whether others are seen by `Remaining`; not where a store knows of them."""
-        self._unread = 0
         self._texts: tuple[str | None, ...] = ()
         self._last = Read(None, None, DOCUMENTED)
         self.borders = Borders()
 
-    def worth_reading(self, headers: Mapping[str, str] | None) -> bool:
-        """Whether to read an answer's headers: of a large quota that nobody else uses, one of many is enough."""
-        if headers is None:
-            return False
-        if self.limit is None:
-            return "X-RateLimit-Limit" in headers
-        self._unread += 1
-        return self.foreign > 0 or self._unread * _GRAIN >= self.limit
+    @property
+    def usable(self) -> float:
+        """How many own requests the trailing window may hold; below 1 while the limit is unknown."""
+        return 0.0 if self.limit is None else SHARE * self.limit - self.foreign
 
-    def learn(self, now: float, headers: Mapping[str, str], own: int, in_flight: int) -> None:
-        """Read an answer's headers, with so many own requests in the trailing window, and so many under way."""
-        answers, self._unread = self._unread or 1, 0
+    @property
+    def skips(self) -> int:
+        """How many answers may go unread: of a large quota that nobody else uses, one of many is enough."""
+        return 0 if self.limit is None or self.foreign else min(_MOST_SKIPS, (self.limit - 1) // _GRAIN)
+
+    def learn(self, now: float, headers: Mapping[str, str], own: int, in_flight: int, answers: int = 1) -> None:  # noqa: PLR0917
+        """Read an answer's headers, with so many own requests in the trailing window, and so many under way.
+
+        It is the last of so many *answers*; the others were not read.
+        """
         read = self._read(headers.get("X-RateLimit-Limit"), headers.get("X-RateLimit-Reset"), headers.get("Date"))
         limit = read.limit
         self.told = bool(limit)

@@ -24,7 +24,8 @@ from ._quota import DOCUMENTED, LONGEST, SHARE, Quota
 
 _SAMPLE = 3  # accepted requests from which a rate can be told
 _FIRST = 5.0  # seconds after which another asks, when the first has no answer yet
-_LOOK = 1.0  # seconds after which a pace is worked out anew: rates grow while one waits
+_ANSWERED = Ending.ANSWERED  # looking a member up takes as long as all else that the short way does
+_AGAIN = 1.0  # seconds after which a pace is worked out anew: rates grow while one waits
 
 
 class Window:
@@ -43,23 +44,18 @@ class Window:
         self._patient_at = -math.inf
         self._waited_since = -math.inf
         self._waited_at = -math.inf
-        self._spaced_until = -math.inf
-        """Nothing is spaced from then on: all that the many who just go have to look at."""
+        self._spaced_until = -math.inf  # nothing is spaced from then on
         self._stale = 0
+        self._refusals = 0  # pauses in a row after which nothing was accepted
+        self._passes = 0.0  # so many may go without a further look
+        self._skips = self._unread = 0  # answers that may go unread, and that did
 
     def enter(self, now: float, *, patient: bool) -> bool:
         """Count a request that goes out now if nothing speaks against it; the short way, for nearly all of them."""
-        quota, in_flight = self.quota, self.in_flight
-        if (
-            quota.limit is None
-            or now < self._spaced_until
-            or now < self.paused_until
-            or in_flight + 1 > self._cap.size
-            or in_flight + len(self._log) + quota.foreign >= SHARE * quota.limit
-            or self._breaker.open
-        ):
+        if self._passes <= 0.0 or self.in_flight + 1 > self._cap.size:
             return False
-        self.in_flight = in_flight + 1
+        self._passes -= 1.0
+        self.in_flight += 1
         if patient:
             self._patient_at = now
         return True
@@ -80,6 +76,7 @@ class Window:
                 self._waited_since = now
             self._waited_at = now
             self._spaced_until = max(self._spaced_until, now + self.quota.length)
+            self._passes = 0.0
         return wait
 
     @property
@@ -98,7 +95,8 @@ class Window:
         elif now < self._spaced_until:
             rate = self._rate(now, patient=patient)
             if rate < math.inf:
-                self._pace.spend(now, rate)
+                self._pace.spend(now, rate, self.paused_until)
+        self._look(now)
 
     def unsent(self) -> None:
         """Take back a request that never went out."""
@@ -108,29 +106,36 @@ class Window:
     def done(self, now: float, headers: Mapping[str, str] | None, ending: Ending, pause: float = 0.0) -> None:
         """Count a request's end, learn from the answer's headers (`None` without an answer), and pause after a 429."""
         self.in_flight -= 1
-        self._asked = True
-        quiet = ending is Ending.ANSWERED and not self._stale and not self._breaker.open
-        if quiet and not self.quota.worth_reading(headers):  # nearly always
+        if self._unread < self._skips and ending is _ANSWERED:  # nearly always
+            self._unread += 1
             self._log.append(now)
-            if self._log[0] + self.quota.length <= now:
-                self._forget(now)
-            if self._cap.size < MOST:
-                self._cap.answered()
-            self._breaker.answered(now)
             return
         self._judge(now, headers, ending, pause)
+        if pause:
+            self.pause(now, pause)
+        self._look(now)
+
+    def _look(self, now: float) -> None:
+        """Find out how many may go, and how many answers may come, without a further look."""
+        plain = not self._breaker.open and now >= self._spaced_until and now >= self.paused_until
+        self._passes = self.quota.usable - self.in_flight - len(self._log) if plain else 0.0
+        self._skips = self.quota.skips if not (self._breaker.open or self._stale or self._refusals) and self._cap.size >= MOST else 0
 
     def _judge(self, now: float, headers: Mapping[str, str] | None, ending: Ending, pause: float) -> None:
+        unread, self._unread = self._unread, 0
         stale = self._stale
         if stale:
             self._stale -= 1
-        if ending is not Ending.REFUSED:  # what was refused is not counted, by any server known
+        if ending is Ending.REFUSED:
+            self._refusals += now >= self.paused_until
+        else:  # what was refused is not counted, by any server known
+            self._asked, self._refusals = True, 0
             self._log.append(now)
         self._forget(now)
         quota = self.quota
         limit, foreign = quota.limit, quota.foreign
         if headers is not None:
-            quota.learn(now, headers, len(self._log), self.in_flight)
+            quota.learn(now, headers, len(self._log), self.in_flight, 1 + unread)
             if quota.limit is not None and limit is None:
                 self._cap.known()
             if quota.borders.others:
@@ -138,15 +143,17 @@ class Window:
             if self._pace.on and quota.told and self._pace.over(now, quota.length):
                 self._pace.on = False  # the headers tell enough again
         self._cap.done(ending, self.in_flight)
-        if self._breaker.done(now, ending):
+        if self._breaker.done(now, ending, unread):
             # the log is empty after an outage, and a burst is what the server needs least
             self._waited_since, self._waited_at = now - quota.length, now  # as after a long run
             self._spaced_until = max(self._spaced_until, now + quota.length)
         explained = quota.empty or (limit, foreign) != (quota.limit, quota.foreign)
         if ending is Ending.REFUSED and not stale and not explained:
             self._refused(now, pause)
-        if pause:
-            self.pause(now, pause)
+
+    def refusals(self, now: float) -> int:
+        """Count the pauses in a row, that of a refusal now included, with nothing accepted in between."""
+        return max(1, self._refusals + (now >= self.paused_until))
 
     def abandon(self) -> None:
         """Forget what is under way: it ended with its loop, and told nobody."""
@@ -156,6 +163,7 @@ class Window:
     def pause(self, now: float, seconds: float) -> None:
         """Let nobody go for so long, an hour at most; a pause is never shortened."""
         self.paused_until = max(self.paused_until, now + min(seconds, LONGEST))
+        self._passes = 0.0
 
     def told(self, now: float, limit: int | None, length: float, pause: float) -> None:
         """Take over what a store knows, where no answer has told yet."""
@@ -172,9 +180,9 @@ class Window:
     def _refused(self, now: float, pause: float) -> None:
         """Lower the rate for a 429 that what the server tells of its quota does not explain, once per pause."""
         if now >= self.paused_until:
+            self._asked = False  # if the quota is not known, one request asks when the pause is over
             unclear = len(self._log) < _SAMPLE and not self._pace.on
             if unclear or pause > DOCUMENTED + 1:  # so long a pause is no matter of this quota
-                self._asked = False  # too little went out to tell a rate from: one request asks when the pause is over
                 return
             self._pace.cut(now, self._log, pause)
             self._spaced_until = math.inf
@@ -204,7 +212,7 @@ class Window:
 
     def _until_pace(self, now: float, *, patient: bool) -> float:
         rate = self._rate(now, patient=patient)
-        return 0.0 if rate == math.inf else min(_LOOK, self._pace.delay(now, rate))
+        return 0.0 if rate == math.inf else min(_AGAIN, self._pace.delay(now, rate))
 
     def _rate(self, now: float, *, patient: bool) -> float:
         """Give the rate that requests are spaced by; infinity for no spacing."""

@@ -162,8 +162,9 @@ class Transport:
             raise cancelled.with_traceback(None)  # noqa: B904
         finally:
             lane.end(limit)
-            pause = self._retrying.settle(call, lane, outcome)
-            gate.leave(None if answer is None else answer.headers, _ending(outcome), pause)
+            now = self._clock()
+            pause = self._retrying.settle(call, lane, outcome, now)
+            gate.leave(now, None if answer is None else answer.headers, _ending(outcome), pause)
         if isinstance(outcome, EnvoyError):
             raise outcome
         doubt = self.settings.hooks.on_outcome_unknown if call.kind is Kind.UNSAFE else None
@@ -197,9 +198,10 @@ class Transport:
                 if self.access.current is None:
                     await self._fetch(call, lane)
                     call.check(self.access.kind)
-            if not gate.enter(patient=call.request.patient):
-                await self._queue(call, gate)
             call.sent = self._clock()
+            if not gate.enter(call.sent, patient=call.request.patient):
+                await self._queue(call, gate)
+                call.sent = self._clock()
             if call.sent < call.deadline and (anonymous or self.access.current):
                 break
             gate.give_back()

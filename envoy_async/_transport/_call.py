@@ -56,7 +56,6 @@ class Call:
     final: bool = False
     sent: float = 0.0
     failures: int = 0
-    refusals: int = 0
     wait: float = 0.0
     lane: Lane = attrs.field(init=False)  # where the last attempt went out
     ambiguous: bool = False  # an attempt that failed may have run

@@ -51,20 +51,20 @@ class Retrying:
         self._settings, self._access, self._pool = settings, access, pool
         self._clock, self._sleep, self._random = clock, sleep, random
 
-    def settle(self, call: Call, lane: Lane, outcome: Response | EnvoyError) -> float:
+    def settle(self, call: Call, lane: Lane, outcome: Response | EnvoyError, now: float) -> float:
         """Write the attempt into the ledger; returns the seconds that a 429 makes everybody wait."""
         if not call.ledger:
             self._pool.budget.earn(self._settings.retry.budget)
         if isinstance(outcome, Response):
             call.succeeded = True
-            call.note(self._clock(), outcome.status)
+            call.note(now, outcome.status)
             self._access.worked(call.credential, call.request.operation)
             return 0.0
-        call.note(self._clock(), outcome.status, type(outcome).__name__)
+        call.note(now, outcome.status, type(outcome).__name__)
         refused = isinstance(outcome, RateLimitedError)
-        call.refusals += refused
         call.failures += not is_quota_refusal(outcome)
-        call.wait = backoff(self._settings.retry, outcome, call.refusals if refused else call.failures, self._random)
+        failures = lane.gate(call.request).refusals(now) if refused else call.failures  # a quota is everybody's
+        call.wait = backoff(self._settings.retry, outcome, failures, self._random)
         call.last_error = call.judged = outcome
         call.lane = lane
         call.ambiguous |= verdict(Kind.UNSAFE, outcome) is Verdict.UNKNOWN

@@ -59,11 +59,11 @@ class Instant:
 class Open(Gate):
     """A gate without a quota."""
 
-    def enter(self, *, patient: bool = False) -> bool:
+    def enter(self, now: float, *, patient: bool = False) -> bool:
         """Let everybody pass."""
         return True
 
-    def leave(self, headers: Mapping[str, str] | None, ending: Ending, pause: float = 0.0) -> None:
+    def leave(self, now: float, headers: Mapping[str, str] | None, ending: Ending, pause: float = 0.0) -> None:
         """Count nothing."""
 
 

@@ -24,11 +24,11 @@ MOST = 1.3
 class Open(Gate):
     """A gate that lets everybody pass and counts nothing."""
 
-    def enter(self, *, patient: bool = False) -> bool:
+    def enter(self, now: float, *, patient: bool = False) -> bool:
         """Let everybody pass."""
         return True
 
-    def leave(self, headers: Mapping[str, str] | None, ending: Ending, pause: float = 0.0) -> None:
+    def leave(self, now: float, headers: Mapping[str, str] | None, ending: Ending, pause: float = 0.0) -> None:
         """Count nothing."""
 
 

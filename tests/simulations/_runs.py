@@ -30,7 +30,7 @@ class Run:
     done: Counter[int] = attrs.field(factory=Counter[int])
     budget: Budget = attrs.field(factory=Budget)
 
-    async def attempt(self, refusals: int) -> EnvoyError | None:
+    async def attempt(self) -> EnvoyError | None:
         """Send one request with a permit, and hand the permit back; gives what went wrong."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[tuple[Mapping[str, str], bool] | None] = loop.create_future()
@@ -44,34 +44,34 @@ class Run:
         loop.call_later(self.random.uniform(0.025, 0.15), arrive)
         told = await answer
         if told is None:
-            self.gate.leave(None, Ending.LOST)
+            self.gate.leave(loop.time(), None, Ending.LOST)
             return ConnectionLostError("lost")
         headers, accepted = told
         if accepted:
-            self.gate.leave(headers, Ending.ANSWERED)
+            self.gate.leave(loop.time(), headers, Ending.ANSWERED)
             return None
         error = RateLimitedError("refused")
         error.status, error.code, error.retry_after = 429, "rate_limit_exceeded", float(headers["Retry-After"])
-        self.gate.leave(headers, Ending.REFUSED, backoff(POLICY, error, refusals + 1, self.random))
+        refusals = self.gate.refusals(loop.time())
+        self.gate.leave(loop.time(), headers, Ending.REFUSED, backoff(POLICY, error, refusals, self.random))
         return error
 
     async def call(self, *, patient: bool) -> bool:
         """Run one call as the transport does: gate, attempt, policy, budget; says whether it succeeded."""
         loop = asyncio.get_running_loop()
-        deadline, failures, refusals = loop.time() + 90.0, 0, 0
+        deadline, failures = loop.time() + 90.0, 0
         self.budget.earn(0.1)
         while True:
             try:
                 async with asyncio.timeout_at(None if patient else deadline):
-                    if not self.gate.enter(patient=patient):
+                    if not self.gate.enter(loop.time(), patient=patient):
                         await self.gate.wait(patient=patient)
             except TimeoutError:
                 return False
-            error = await self.attempt(refusals)
+            error = await self.attempt()
             if error is None:
                 return True
             if isinstance(error, RateLimitedError):
-                refusals += 1
                 continue
             failures += 1
             wait = backoff(POLICY, error, failures, self.random)
@@ -102,10 +102,10 @@ class Run:
         for _ in range(moments):
             await asyncio.sleep(self.random.uniform(10.0, 50.0))
             began = loop.time()
-            if not self.gate.enter():
+            if not self.gate.enter(loop.time()):
                 await self.gate.wait()
             waits.append(loop.time() - began)
-            await self.attempt(0)
+            await self.attempt()
         return waits
 
 
