@@ -162,7 +162,8 @@ def test_an_answer_closes_the_breaker_and_begins_a_ramp() -> None:
     [
         ([], 1.0, 0.0),
         ([0.0], 0.0, 20.0),  # one request, no pause: taken over 50 ms
-        ([0.0] * 50 + [0.2] * 50, 0.8, 100.0),
+        ([0.0] * 50 + [0.2] * 50, 0.8, 100 / 1.2),  # nearly a second is a second, and jitter
+        ([0.0] * 50 + [0.5] * 50, 0.3, 125.0),
         ([float(second) for second in range(61)], 1.0, 1.0),
         ([0.0] * 30 + [58.0 + number / 10 for number in range(20)], 1.0, 20 / 3),
         ([0.0] * 100 + [90.0], 9.0, 1 / 11),  # what is older than a minute says nothing
@@ -216,18 +217,22 @@ def test_a_refusal_after_a_quiet_time_does_not_stop_everything() -> None:
 
 
 def test_spacing_keeps_the_rate_though_timers_are_late() -> None:
-    """A request 5 ms late takes nothing from the next; nothing is saved up beyond 50 ms."""
+    """A request 5 ms late takes nothing from the next; nothing is saved up beyond 50 ms, or over a pause."""
     pace = Pace()
     for _ in range(6):
         assert pace.delay(1.0, 100.0) == 0.0
-        pace.spend(1.0, 100.0)
+        pace.spend(1.0, 100.0, 0.0)
     assert pace.delay(1.0, 100.0) == pytest.approx(0.01)
-    pace.spend(1.015, 100.0)
+    pace.spend(1.015, 100.0, 0.0)
     assert pace.delay(1.015, 100.0) == pytest.approx(0.005)
     assert pace.delay(9.0, 0.0) == math.inf
-    pace.spend(9.0, 0.0)
-    pace.spend(9.0, 10.0)
+    pace.spend(9.0, 0.0, 0.0)
+    pace.spend(9.0, 10.0, 0.0)
     assert pace.delay(9.0, 10.0) == pytest.approx(0.05)
+    pace.spend(20.0, 100.0, 19.98)
+    assert pace.delay(20.0, 100.0) == 0.0
+    pace.spend(30.0, 100.0, 30.0)
+    assert pace.delay(30.0, 100.0) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("text", [None, "", "x", "-5", "1e3", "٣", "1.5", "9" * 13, " 5"])

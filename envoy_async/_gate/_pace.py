@@ -32,6 +32,7 @@ def estimate(accepted: Sequence[float], now: float, pause: float) -> float:
     horizons see a burst that the long ones dilute, the long ones a window that the short ones miss.
     """
     best, behind, horizons = 0.0, 0, list(_HORIZONS)
+    pause = round(pause) or pause  # servers ask for whole seconds, the rest is jitter
     for at in reversed(accepted):
         while horizons and now - at > horizons[0]:
             best = max(best, behind / (horizons.pop(0) + pause))
