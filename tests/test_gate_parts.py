@@ -7,7 +7,7 @@ from email.utils import formatdate
 from random import Random
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import event, given, strategies as st
 
 from envoy_async._gate import Ending, Window
 from envoy_async._gate._breaker import Breaker
@@ -349,6 +349,31 @@ def test_interactive_calls_alone_use_97_percent() -> None:
     window = Window(Random(1))
     busy(window, 97, 0.0, patient=False)
     assert window.delay(1.0) == pytest.approx(59.0)
+
+
+@given(st.integers(0))
+def test_the_short_way_lets_nobody_go_whom_the_long_way_would_hold(seed: int) -> None:
+    """Whatever was sent, answered, refused, lost, or paused before: who goes without a further look might have gone."""
+    rng, window, now, short = Random(seed), Window(Random(1)), 0.0, 0
+    limits = [3, 20, 700, 3_000]
+    limit = rng.choice(limits)
+    for _ in range(60):
+        now += rng.choice([0.0, 0.01, 0.3, 2.0, 61.0])
+        patient = rng.random() < 0.5
+        for _ in range(rng.choice([1, 5, 30])):
+            if window._passes > 0.0 and not window.full:
+                assert window.delay(now, patient=patient) == 0.0
+                assert window.enter(now, patient=patient)
+                short += 1
+            elif window.delay(now, patient=patient) == 0.0:
+                window.sent(now, patient=patient)
+        now += rng.choice([0.0, 0.05, 1.5])
+        for _ in range(rng.randint(0, window.in_flight)):
+            ending = rng.choice([*[Ending.ANSWERED] * 20, *Ending])
+            headers = rng.choice([None, {}, told(limit, rng.randint(0, limit - 1), now + 30.0, now)])
+            window.done(now, headers, ending, 1.0 if ending is Ending.REFUSED else 0.0)
+        limit = rng.choice(limits) if rng.random() < 0.1 else limit
+    event("the short way was taken" if short else "nobody took the short way")
 
 
 def test_a_long_run_is_spaced_evenly_until_it_pauses() -> None:

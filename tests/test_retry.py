@@ -188,7 +188,7 @@ def test_retry_after_is_never_shortened(asked: float, seed: int) -> None:
 
 @given(st.integers(1, 2_000), st.integers(0))
 def test_a_refusal_that_asks_for_nothing_is_waited_out(failures: int, seed: int) -> None:
-    """A second after the first 429 without `Retry-After`, twice as long after each next one, never more than the cap."""
+    """A second after the first 429 without `Retry-After`, twice as long after each next one, up to the cap."""
     bound = min(20.0, 0.5 * 2 ** min(failures, 30))
     assert 0.95 * bound <= backoff(RetryPolicy(), RateLimitedError("slow down"), failures, Random(seed)) <= bound
 

@@ -61,7 +61,7 @@ class Quota:
         """How many answers may go unread: of a large quota that nobody else uses, one of many is enough."""
         return 0 if self.limit is None or self.foreign else min(_MOST_SKIPS, (self.limit - 1) // _GRAIN)
 
-    def learn(self, now: float, headers: Mapping[str, str], own: int, in_flight: int, answers: int = 1) -> None:  # noqa: PLR0917
+    def learn(self, now: float, headers: Mapping[str, str], own: int, in_flight: int, *, answers: int = 1) -> None:
         """Read an answer's headers, with so many own requests in the trailing window, and so many under way.
 
         It is the last of so many *answers*; the others were not read.

@@ -76,7 +76,6 @@ class Window:
                 self._waited_since = now
             self._waited_at = now
             self._spaced_until = max(self._spaced_until, now + self.quota.length)
-            self._passes = 0.0
         return wait
 
     @property
@@ -117,25 +116,28 @@ class Window:
 
     def _look(self, now: float) -> None:
         """Find out how many may go, and how many answers may come, without a further look."""
-        plain = not self._breaker.open and now >= self._spaced_until and now >= self.paused_until
-        self._passes = self.quota.usable - self.in_flight - len(self._log) if plain else 0.0
-        self._skips = self.quota.skips if not (self._breaker.open or self._stale or self._refusals) and self._cap.size >= MOST else 0
+        spaced = self._breaker.open or now < self._spaced_until or now < self.paused_until
+        self._passes = 0.0 if spaced else self.quota.usable - self.in_flight - len(self._log)
+        trouble = self._breaker.open or self._stale or self._refusals or self._cap.size < MOST
+        self._skips = 0 if trouble else self.quota.skips
 
     def _judge(self, now: float, headers: Mapping[str, str] | None, ending: Ending, pause: float) -> None:
         unread, self._unread = self._unread, 0
         stale = self._stale
         if stale:
             self._stale -= 1
-        if ending is Ending.REFUSED:
+        if ending is Ending.REFUSED:  # what was refused is not counted, by any server known
             self._refusals += now >= self.paused_until
-        else:  # what was refused is not counted, by any server known
-            self._asked, self._refusals = True, 0
+        else:
+            self._asked = True
             self._log.append(now)
+        if ending is Ending.ANSWERED:
+            self._refusals = 0
         self._forget(now)
         quota = self.quota
         limit, foreign = quota.limit, quota.foreign
         if headers is not None:
-            quota.learn(now, headers, len(self._log), self.in_flight, 1 + unread)
+            quota.learn(now, headers, len(self._log), self.in_flight, answers=1 + unread)
             if quota.limit is not None and limit is None:
                 self._cap.known()
             if quota.borders.others:
