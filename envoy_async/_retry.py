@@ -240,8 +240,8 @@ def backoff(policy: RetryPolicy, error: EnvoyError, failures: int, rng: Random) 
     """
     asked = error.retry_after
     if asked is None and isinstance(error, RateLimitedError):
-        return rng.uniform(_NEARLY, 1.0) * min(policy.cap, policy.base * 2 ** min(failures, 30))
-    wait = rng.uniform(0, min(policy.cap, policy.base * 2 ** min(failures - 1, 30)))
+        return rng.uniform(_NEARLY, 1.0) * min(policy.cap, policy.base * 2.0 ** min(failures, 30))
+    wait = rng.uniform(0, min(policy.cap, policy.base * 2.0 ** min(failures - 1, 30)))
     return wait if asked is None else max(wait, asked + rng.uniform(0, min(0.5, max(0.05, 0.1 * asked))))
 
 
