@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from collections.abc import AsyncIterator
 from functools import partial
@@ -14,6 +15,7 @@ from envoy_async.sandbox import Sandbox
 
 settings.register_profile("suite", deadline=None)  # a busy machine is no bug
 settings.load_profile("suite")
+asyncio.set_event_loop(None)  # else looptime opens one, which nobody closes, when a plain function is the first test
 NOW = 1_763_740_800.0  # Friday 2025-11-21, 16:00 UTC
 
 

@@ -169,6 +169,27 @@ def test_one_request_asks_first() -> None:
     assert (window.quota.limit, window.quota.length, window.delay(0.1)) == (100, 60.0, 0.0)
 
 
+def test_any_answer_ends_the_asking() -> None:
+    """Also one that tells nothing: the others go then, without a wait."""
+    window = Window(random.Random(1))
+    window.sent(0.0)
+    window.done(0.1, {}, Ending.ANSWERED)
+    for _ in range(3):
+        assert window.delay(0.1) == 0.0
+        window.sent(0.1)
+
+
+def test_a_quota_told_late_is_learned_at_once() -> None:
+    """Of a server that says nothing, few answers are looked at closely; the first that tells a limit is one of them."""
+    window = Window(random.Random(1))
+    for _ in range(5):
+        window.sent(0.0)
+        window.done(0.0, {}, Ending.ANSWERED)
+    assert window.enter(0.0, patient=False)
+    window.done(0.1, headers(100, 94, 60.0, 0.1), Ending.ANSWERED)
+    assert (window.quota.limit, window.quota.foreign) == (100, 0)
+
+
 def test_without_headers_only_refusals_slow_us() -> None:
     """A server that sends no quota headers is not throttled on a guess, and its pauses hold."""
     window = Window(random.Random(1))
@@ -473,7 +494,7 @@ class Lines(RuleBasedStateMachine):
     def finish(self, ending: Ending) -> None:
         """Somebody is done."""
         self.inside -= 1
-        self.gate.leave(0.0, None, ending)
+        self.loop.call_soon(self.gate.leave, 0.0, None, ending)
         self.turn()
 
     @precondition(lambda self: self.inside)
@@ -481,7 +502,7 @@ class Lines(RuleBasedStateMachine):
     def think_better_of_it(self) -> None:
         """Somebody hands an unused permit back."""
         self.inside -= 1
-        self.gate.give_back()
+        self.loop.call_soon(self.gate.give_back)
         self.turn()
 
     @rule(data=st.data())
@@ -492,7 +513,7 @@ class Lines(RuleBasedStateMachine):
             data.draw(st.sampled_from(waiting)).cancel()
             if self.inside and data.draw(st.booleans()):
                 self.inside -= 1
-                self.gate.leave(0.0, None, Ending.ABANDONED)
+                self.loop.call_soon(self.gate.leave, 0.0, None, Ending.ABANDONED)
             self.turn()
 
     @invariant()

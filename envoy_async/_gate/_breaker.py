@@ -13,7 +13,7 @@ from random import Random
 
 from ._ending import Ending
 
-_SPAN = 10  # seconds looked back on
+SPAN = 10  # seconds looked back on
 _ATTEMPTS, _SHARE = 10, 0.5
 _PROBE, _JITTER = 2.0, 0.25  # many clients must not probe in step
 _RAMP, _FIRST = 10.0, 0.1
@@ -49,7 +49,7 @@ class Breaker:
         self._probing = False
 
     def done(self, now: float, ending: Ending, answered: int = 0) -> bool:
-        """Count the end of an attempt, and so many answers just before; says whether this answer ends an outage."""
+        """Count the end of an attempt, and so many answers shortly before; says whether this answer ends an outage."""
         failed = ending is Ending.FAILED or ending is Ending.LOST
         if self.open:
             return self._probed(now, ending, failed=failed)
@@ -64,7 +64,7 @@ class Breaker:
         slots = self._slots
         if not slots or slots[-1][0] != second:
             slots.append([second, 0, 0])
-            while slots[0][0] <= second - _SPAN:
+            while slots[0][0] <= second - SPAN:
                 slots.popleft()
         return slots[-1]
 

@@ -27,7 +27,7 @@ _OTHERS = 0.01  # of the limit; less is no other client, but a request counted b
 DOCUMENTED = 60.0  # seconds (rate-limit guide, seen); one or two more are rounding
 _PROBING = 0.05  # of the rate: a new window must be asked about, whatever others took of the last
 _DIGITS = 12
-_GRAIN, _MOST_SKIPS = 500, 20  # readings for each quota, at least; answers between two readings, at most
+_GRAIN, _MOST_SKIPS = 500, 50  # readings for each quota, at least; answers between two readings, at most
 _ROUNDING = 2.0  # seconds
 LONGEST = 3600.0  # seconds of a pause
 
@@ -53,13 +53,19 @@ class Quota:
 
     @property
     def usable(self) -> float:
-        """How many own requests the trailing window may hold; below 1 while the limit is unknown."""
-        return 0.0 if self.limit is None else SHARE * self.limit - self.foreign
+        """How many own requests the trailing window may hold; any number while the limit is unknown."""
+        return math.inf if self.limit is None else SHARE * self.limit - self.foreign
 
     @property
     def skips(self) -> int:
         """How many answers may go unread: of a large quota that nobody else uses, one of many is enough."""
-        return 0 if self.limit is None or self.foreign else min(_MOST_SKIPS, (self.limit - 1) // _GRAIN)
+        if self.limit is None:
+            return _MOST_SKIPS
+        return 0 if self.foreign else min(_MOST_SKIPS, (self.limit - 1) // _GRAIN)
+
+    def news(self, headers: Mapping[str, str] | None) -> bool:
+        """Whether these headers tell a limit."""
+        return headers is not None and "X-RateLimit-Limit" in headers
 
     def learn(self, now: float, headers: Mapping[str, str], own: int, in_flight: int, *, answers: int = 1) -> None:
         """Read an answer's headers, with so many own requests in the trailing window, and so many under way.

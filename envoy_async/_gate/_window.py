@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Mapping
 from random import Random
 
-from ._breaker import Breaker
+from ._breaker import SPAN, Breaker
 from ._cap import MOST, Cap
 from ._ending import Ending
 from ._pace import Pace
@@ -48,7 +48,8 @@ class Window:
         self._stale = 0
         self._refusals = 0  # pauses in a row after which nothing was accepted
         self._passes = 0.0  # so many may go without a further look
-        self._skips = self._unread = 0  # answers that may go unread, and that did
+        self._skips = self._unread = 0  # answers that may go unread, and that did …
+        self._read_at = -math.inf  # … since then
 
     def enter(self, now: float, *, patient: bool) -> bool:
         """Count a request that goes out now if nothing speaks against it; the short way, for nearly all of them."""
@@ -105,9 +106,13 @@ class Window:
     def done(self, now: float, headers: Mapping[str, str] | None, ending: Ending, pause: float = 0.0) -> None:
         """Count a request's end, learn from the answer's headers (`None` without an answer), and pause after a 429."""
         self.in_flight -= 1
-        if self._unread < self._skips and ending is _ANSWERED:  # nearly always
+        quota = self.quota
+        quiet = self._unread < self._skips and ending is _ANSWERED
+        if quiet and (quota.limit is not None or not quota.news(headers)):  # nearly always
             self._unread += 1
             self._log.append(now)
+            if self._cap.size < MOST:
+                self._cap.answered()
             return
         self._judge(now, headers, ending, pause)
         if pause:
@@ -116,13 +121,14 @@ class Window:
 
     def _look(self, now: float) -> None:
         """Find out how many may go, and how many answers may come, without a further look."""
-        spaced = self._breaker.open or now < self._spaced_until or now < self.paused_until
+        asking = self._breaker.open or (self.quota.limit is None and not self._asked)
+        spaced = asking or now < self._spaced_until or now < self.paused_until
         self._passes = 0.0 if spaced else self.quota.usable - self.in_flight - len(self._log)
-        trouble = self._breaker.open or self._stale or self._refusals or self._cap.size < MOST
-        self._skips = 0 if trouble else self.quota.skips
+        self._skips = 0 if asking or self._stale or self._refusals else self.quota.skips
 
     def _judge(self, now: float, headers: Mapping[str, str] | None, ending: Ending, pause: float) -> None:
         unread, self._unread = self._unread, 0
+        lately, self._read_at = unread if now - self._read_at < SPAN else 0, now
         stale = self._stale
         if stale:
             self._stale -= 1
@@ -145,7 +151,7 @@ class Window:
             if self._pace.on and quota.told and self._pace.over(now, quota.length):
                 self._pace.on = False  # the headers tell enough again
         self._cap.done(ending, self.in_flight)
-        if self._breaker.done(now, ending, unread):
+        if self._breaker.done(now, ending, lately):
             # the log is empty after an outage, and a burst is what the server needs least
             self._waited_since, self._waited_at = now - quota.length, now  # as after a long run
             self._spaced_until = max(self._spaced_until, now + quota.length)
