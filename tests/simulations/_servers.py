@@ -57,6 +57,7 @@ class Server:
         self.kind, self.quota, self._headers, self._offset = kind, quota, headers, offset
         self.accepted: dict[str, list[float]] = {"own": [], "others": []}
         self.refused: Counter[str] = Counter()
+        self.refused_at: list[float] = []
         self._log: deque[float] = deque()
         self._used, self._index = 0, -1.0
         self._tokens, self._at = math.inf, 0.0
@@ -70,6 +71,7 @@ class Server:
             self.accepted[who].append(now)
         else:
             self.refused[who] += 1
+            self.refused_at.append(now)
         return self._told(at, max(1, math.ceil(wait)) if room < 1 else 0), room >= 1
 
     def _told(self, at: float, wait: int) -> dict[str, str]:

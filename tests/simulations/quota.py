@@ -170,8 +170,9 @@ def plot() -> None:
     runs: dict[str, Callable[[Server, float, int], Run]] = {"gate": saturate, "each task waits for Retry-After": naive}
     for axis, (title, run) in zip(axes, runs.items(), strict=True):
         server = Server("sliding", 100, offset=20.0)
-        sent = per_span(run(server, 10.0, 2).attempts, 10.0, 600.0)
+        run(server, 10.0, 2)
         used = per_span(server.accepted["own"], 10.0, 600.0)
+        sent = per_span(server.accepted["own"] + server.refused_at, 10.0, 600.0)
         steps = [10 * index for index in range(61)]
         axis.stairs(sent, steps, fill=True, color="#d9534f", label="refused (429)")
         axis.stairs(used, steps, fill=True, color="#4a7fb5", label="accepted")
