@@ -143,7 +143,8 @@ class RetryPolicy:
 
     Args:
         max_attempts: attempts for one call, the first included; refusals for quota (429) are not counted.
-        base: back-off before the first retry is random up to this many seconds, and doubles.
+        base: back-off before the first retry is random up to this many seconds, and doubles. After a 429 without
+            `Retry-After` it is nearly twice as long.
         cap: longest back-off in seconds.
         max_retry_after: longest `Retry-After` in seconds that is waited for; listings wait for any.
         budget: retries for each call, on average over the client's calls; beyond, the first error is raised. It keeps
@@ -234,15 +235,15 @@ def is_stranger(kind: Kind, error: EnvoyError) -> bool:
 def backoff(policy: RetryPolicy, error: EnvoyError, failures: int, rng: Random) -> float:
     """Seconds to wait after the given number of failures (from 1).
 
-    Full jitter, `U(0, min(cap, base · 2^(failures - 1)))`; what the server asked for is a floor with
-    jitter on top, so that it is never shortened. After a 429 that asks for nothing it is nearly all of
-    `min(cap, base · 2^failures)`: where a quota is used up, a try that comes early is another refusal.
+    What the server asked for, with jitter on top, so that it is never shortened. If it asked for nothing,
+    full jitter, `U(0, min(cap, base · 2^(failures - 1)))`; after a 429 nearly all of `min(cap, base · 2^failures)`,
+    since where a quota is used up, a try that comes early is another refusal.
     """
-    asked = error.retry_after
-    if asked is None and isinstance(error, RateLimitedError):
+    if error.retry_after:
+        return error.retry_after + rng.uniform(0, min(0.5, max(0.05, 0.1 * error.retry_after)))
+    if error.retry_after is None and isinstance(error, RateLimitedError):
         return rng.uniform(_NEARLY, 1.0) * min(policy.cap, policy.base * 2.0 ** min(failures, 30))
-    wait = rng.uniform(0, min(policy.cap, policy.base * 2.0 ** min(failures - 1, 30)))
-    return wait if asked is None else max(wait, asked + rng.uniform(0, min(0.5, max(0.05, 0.1 * asked))))
+    return rng.uniform(0, min(policy.cap, policy.base * 2.0 ** min(failures - 1, 30)))
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import random
-from collections import deque
+from collections import Counter, deque
 from email.utils import formatdate
 
 import pytest
@@ -210,15 +210,80 @@ def test_a_pause_lasts_an_hour_at_most() -> None:
 
 
 def test_the_probe_may_fail() -> None:
-    """A first request that got no answer does not hold the others back for ever."""
+    """A first request that was cancelled leaves the asking to the next; one that got no answer lets the others go."""
     window = narrow(2.0)
     window.sent(0.0)
     window.done(1.0, None, Ending.ABANDONED)
-    window.sent(0.0)
     assert window.delay(1.0) == 0.0
-    window.sent(0.0)
+    window.sent(1.0)
+    assert window.delay(1.0) == 5.0
+    window.done(1.0, None, Ending.FAILED)
+    for _ in range(2):
+        assert window.delay(1.0) == 0.0
+        window.sent(1.0)
     assert window.full
     assert window.delay(1.0) == math.inf
+
+
+def test_one_asks_after_a_pause_whoever_is_under_way() -> None:
+    """Without a known quota: neither a slow request from before holds the asking back, nor an old answer ends it."""
+    window = Window(random.Random(1))
+    for _ in range(4):
+        window.sent(0.0)
+        window.done(0.0, {}, Ending.ANSWERED)
+    for _ in range(4):
+        window.sent(0.1)
+    window.done(0.2, {}, Ending.REFUSED, 1.0)
+    window.done(0.3, {}, Ending.ANSWERED)
+    window.done(0.3, {}, Ending.REFUSED, 1.0)
+    assert window.delay(1.4) == 0.0
+    window.sent(1.4)
+    assert window.delay(1.4) == 5.0
+    window.done(1.5, {}, Ending.REFUSED, 1.0)
+    assert window.delay(2.5) == 0.0
+    window.sent(2.5)
+    window.done(2.6, {}, Ending.ANSWERED)
+    assert window.delay(2.6) < 1.0, "spaced, not asked"
+
+
+def test_answers_that_went_unread_are_own_ones_whatever_ends_between() -> None:
+    """Of a large quota few answers are read; a request that got none does not turn the others into somebody else's."""
+    window, now, seen = Window(random.Random(1)), 0.0, Counter[int]()
+    for number in range(12_000):
+        now += 1 / 60
+        border = now // 60 * 60
+        lost, failed = number % 200 == 199, number % 150 == 149
+        window.sent(now)
+        seen[int(border)] += not lost
+        told = headers(6_000, 6_000 - seen[int(border)], border + 60, now)
+        if lost:
+            window.done(now, None, Ending.ABANDONED)
+        else:
+            window.done(now, {} if failed else told, Ending.FAILED if failed else Ending.ANSWERED)
+    assert window.quota.borders.others == 0.0
+
+
+def test_answers_that_went_unread_count_for_the_breaker_when_they_came() -> None:
+    """Ten failures beside forty answers of the same second open nothing, nor do old answers keep a breaker closed."""
+    for idle, count, opened in (11.0, 40, False), (0.0, 40, False), (0.0, 0, True):
+        window = Window(random.Random(1))
+        window.sent(0.0)
+        window.done(0.0, {}, Ending.ANSWERED)
+        for number in range(count):
+            window.sent(idle + number / 100)
+            window.done(idle + number / 100, {}, Ending.ANSWERED)
+        for _ in range(10):
+            window.sent(idle + 0.5)
+            window.done(idle + 0.5, None, Ending.FAILED)
+        assert window._breaker.open is opened
+    window = Window(random.Random(1))
+    for number in range(46):
+        window.sent(number / 100)
+        window.done(number / 100, {}, Ending.ANSWERED)
+    for number in range(12):
+        window.sent(10.5 + number / 5)
+        window.done(10.5 + number / 5, None, Ending.FAILED)
+    assert window._breaker.open
 
 
 def test_the_trailing_window_counts_from_the_answer() -> None:

@@ -420,6 +420,7 @@ def test_refusals_in_a_row_are_counted_by_their_pauses() -> None:
         window.sent(at)
         assert window.refusals(at) == count
         window.done(at, {}, Ending.REFUSED, 1.0)
+    assert window.refusals(65.1) == 1, "a quiet minute ends the row"
     window.sent(6.0)
     window.done(6.0, {}, Ending.ANSWERED)
     assert window.refusals(6.1) == 1

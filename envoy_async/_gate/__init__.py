@@ -115,7 +115,7 @@ class Gate:
         return self._window.paused_until - self._clock()
 
     def refusals(self, now: float) -> int:
-        """Count the pauses in a row, that of a refusal now included, with nothing accepted in between."""
+        """Count the pauses in a row, that of a refusal now included; an answer or a quiet window ends the row."""
         return self._window.refusals(now)
 
     def give_back(self) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from random import Random
 
 from ._ending import Ending
 
-SPAN = 10  # seconds looked back on
+_SPAN = 10  # seconds looked back on
 _ATTEMPTS, _SHARE = 10, 0.5
 _PROBE, _JITTER = 2.0, 0.25  # many clients must not probe in step
 _RAMP, _FIRST = 10.0, 0.1
@@ -48,13 +49,15 @@ class Breaker:
         """Take back a request that never went out; if it was the probe, the next in line probes."""
         self._probing = False
 
-    def done(self, now: float, ending: Ending, answered: int = 0) -> bool:
-        """Count the end of an attempt, and so many answers shortly before; says whether this answer ends an outage."""
+    def done(self, now: float, ending: Ending, answered: Sequence[float] = ()) -> bool:
+        """Count the end of an attempt, and answers at these times before; says whether this answer ends an outage."""
         failed = ending is Ending.FAILED or ending is Ending.LOST
         if self.open:
             return self._probed(now, ending, failed=failed)
+        for at in answered:
+            self._slot(int(at))[1] += 1
         slot = self._slot(int(now))
-        slot[1] += answered + (ending is not Ending.ABANDONED)
+        slot[1] += ending is not Ending.ABANDONED
         if failed:
             slot[2] += 1
             self._judge(now)
@@ -64,7 +67,7 @@ class Breaker:
         slots = self._slots
         if not slots or slots[-1][0] != second:
             slots.append([second, 0, 0])
-            while slots[0][0] <= second - SPAN:
+            while slots[0][0] <= second - _SPAN:
                 slots.popleft()
         return slots[-1]
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
+from itertools import islice
 from random import Random
 
-from ._breaker import SPAN, Breaker
+from ._breaker import Breaker
 from ._cap import MOST, Cap
 from ._ending import Ending
 from ._pace import Pace
@@ -46,10 +47,10 @@ class Window:
         self._waited_at = -math.inf
         self._spaced_until = -math.inf  # nothing is spaced from then on
         self._stale = 0
-        self._refusals = 0  # pauses in a row after which nothing was accepted
+        self._refusals = 0  # pauses in a row
         self._passes = 0.0  # so many may go without a further look
-        self._skips = self._unread = 0  # answers that may go unread, and that did …
-        self._read_at = -math.inf  # … since then
+        self._skips = self._unread = 0  # answers that may go unread, and that did
+        self._untold = 0  # answers that the quota was not told of
 
     def enter(self, now: float, *, patient: bool) -> bool:
         """Count a request that goes out now if nothing speaks against it; the short way, for nearly all of them."""
@@ -127,31 +128,25 @@ class Window:
         self._skips = 0 if asking or self._stale or self._refusals else self.quota.skips
 
     def _judge(self, now: float, headers: Mapping[str, str] | None, ending: Ending, pause: float) -> None:
-        unread, self._unread = self._unread, 0
-        lately, self._read_at = unread if now - self._read_at < SPAN else 0, now
+        unread = list(islice(reversed(self._log), self._unread))[::-1]
+        self._untold, self._unread = self._untold + self._unread, 0
         stale = self._stale
         if stale:
             self._stale -= 1
         if ending is Ending.REFUSED:  # what was refused is not counted, by any server known
-            self._refusals += now >= self.paused_until
+            self._refusals = self.refusals(now)
+            self._sent_at = -math.inf  # whoever asks next does not wait for who is under way
         else:
-            self._asked = True
             self._log.append(now)
-        if ending is Ending.ANSWERED:
-            self._refusals = 0
+        if now >= self.paused_until and ending is not Ending.REFUSED and ending is not Ending.ABANDONED:
+            self._asked, self._refusals = True, 0
         self._forget(now)
         quota = self.quota
         limit, foreign = quota.limit, quota.foreign
         if headers is not None:
-            quota.learn(now, headers, len(self._log), self.in_flight, answers=1 + unread)
-            if quota.limit is not None and limit is None:
-                self._cap.known()
-            if quota.borders.others:
-                self._spaced_until = math.inf
-            if self._pace.on and quota.told and self._pace.over(now, quota.length):
-                self._pace.on = False  # the headers tell enough again
+            self._learn(now, headers)
         self._cap.done(ending, self.in_flight)
-        if self._breaker.done(now, ending, lately):
+        if self._breaker.done(now, ending, unread):
             # the log is empty after an outage, and a burst is what the server needs least
             self._waited_since, self._waited_at = now - quota.length, now  # as after a long run
             self._spaced_until = max(self._spaced_until, now + quota.length)
@@ -159,12 +154,28 @@ class Window:
         if ending is Ending.REFUSED and not stale and not explained:
             self._refused(now, pause)
 
+    def _learn(self, now: float, headers: Mapping[str, str]) -> None:
+        quota, limit = self.quota, self.quota.limit
+        self._untold += 1
+        quota.learn(now, headers, len(self._log), self.in_flight, answers=self._untold)
+        if quota.told or quota.limit is None:
+            self._untold = 0
+        if quota.limit is not None and limit is None:
+            self._cap.known()
+        if quota.borders.others:
+            self._spaced_until = math.inf
+        if self._pace.on and quota.told and self._pace.over(now, quota.length):
+            self._pace.on = False  # the headers tell enough again
+
     def refusals(self, now: float) -> int:
-        """Count the pauses in a row, that of a refusal now included, with nothing accepted in between."""
-        return max(1, self._refusals + (now >= self.paused_until))
+        """Count the pauses in a row, that of a refusal now included; an answer or a quiet window ends the row."""
+        if now < self.paused_until:
+            return max(1, self._refusals)
+        return 1 if now >= self.paused_until + self.quota.length else self._refusals + 1
 
     def abandon(self) -> None:
         """Forget what is under way: it ended with its loop, and told nobody."""
+        self._stale = 0
         for _ in range(self.in_flight):
             self.unsent()
 

@@ -332,6 +332,12 @@ def make_client(
     return client
 
 
+def complaints(written: bytes) -> str:
+    """Give what a program wrote to stderr, but for asyncio's note that the machine is slow."""
+    lines = written.decode().splitlines(keepends=True)
+    return "".join(line for line in lines if not (line.startswith("Executing <") and line.endswith("seconds\n")))
+
+
 async def settled(condition: Callable[[], object]) -> None:
     """Wait until something holds, however slow the machine is."""
     async with asyncio.timeout(10):

@@ -21,6 +21,7 @@ from tests.transport.conftest import (
     MisbehavingServer,
     Step,
     answer,
+    complaints,
     drop,
     failure_of,
     hang,
@@ -356,7 +357,7 @@ async def test_three_loops_one_after_another(style: str) -> None:
         process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         async with asyncio.timeout(20):
             out, err = await process.communicate()
-        assert (out.decode().split(), err.decode(), process.returncode) == (["3"] * 3, "", 0)
+        assert (out.decode().split(), complaints(err), process.returncode) == (["3"] * 3, "", 0)
         assert len(server.executed) >= 9
 
 
