@@ -537,9 +537,9 @@ async def test_a_login_that_gives_an_odd_token(token: str) -> None:
 
 async def test_a_login_that_times_out_once(sandbox: Sandbox) -> None:
     """A login that was never answered is raised as its time-out, and the next operation logs in anew."""
-    sandbox.fail(Fault(method="POST", path="/auth/login", delay=0.9))
+    sandbox.fail(Fault(method="POST", path="/auth/login", delay=6.0))
     login = Login(sandbox.email, sandbox.password)
-    envoy = make_client(sandbox.base_url, credentials=login, timeouts=Timeouts(deadline=10, attempt=0.4))
+    envoy = make_client(sandbox.base_url, credentials=login, timeouts=Timeouts(deadline=30, attempt=2.0))
     async with envoy:
         error = await failure_of(envoy.loads.tab_counts())
         assert type(error) is AttemptTimeoutError
