@@ -12,10 +12,10 @@ import argparse
 import asyncio
 import statistics
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
-from random import Random
+from pathlib import Path
 from time import perf_counter_ns
 from types import SimpleNamespace
 from typing import cast
@@ -24,7 +24,6 @@ import aiohttp
 from multidict import CIMultiDict
 
 from envoy_async import EnvoyClient
-from envoy_async._gate import CATEGORIES, Ending, Gate, Window
 from envoy_async._retry import kind_of
 from envoy_async._transport import Lane
 from envoy_async._transport._body import Body
@@ -32,6 +31,10 @@ from envoy_async._transport._call import Call
 from envoy_async._transport._failures import judge
 from envoy_async._wire import Request, Response, build
 from envoy_async.sandbox import Sandbox
+
+sys.path.append(str(Path(__file__).parents[2]))  # at the end: the SDK is the installed one
+
+from tests.benchmarks._ungated import ungate
 
 MOST = 5.0  # microseconds
 Way = Callable[[Request], Awaitable[Response]]
@@ -54,17 +57,6 @@ class Instant:
     async def iter_any(self) -> AsyncIterator[bytes]:
         """Give the body."""
         yield b"{}"
-
-
-class Open(Gate):
-    """A gate without a quota."""
-
-    def enter(self, now: float, *, patient: bool = False) -> bool:
-        """Let everybody pass."""
-        return True
-
-    def leave(self, now: float, headers: Mapping[str, str] | None, ending: Ending, pause: float = 0.0) -> None:
-        """Count nothing."""
 
 
 def ungated(envoy: EnvoyClient) -> Way:
@@ -108,7 +100,7 @@ async def compare(own: EnvoyClient, open_: EnvoyClient, rounds: int, calls: int)
         await envoy._transport.send(request)
     lane = open_._transport.pool.lane()
     assert lane is not None
-    lane._gates = {name: Open(Window(Random(7)), asyncio.get_running_loop().time) for name in CATEGORIES}
+    ungate(lane)
     ways = (own._transport.send, ungated(open_), bare(open_, lane))
     rows = [[await microseconds(way, request, calls) for way in ways] for _ in range(rounds)]
     return [statistics.median(column) for column in zip(*rows[1:], strict=True)], statistics.median(

@@ -189,10 +189,8 @@ def naive(server: Server, minutes: float, seed: int, workers: int = 40) -> Run:
 
     async def work(run: Run) -> None:
         while True:
-            loop = asyncio.get_running_loop()
-            run.attempts.append(loop.time())
             await asyncio.sleep(run.random.uniform(0.025, 0.15))
-            headers, accepted = run.server.hit(loop.time())
+            headers, accepted = run.server.hit(asyncio.get_running_loop().time())
             await asyncio.sleep(run.random.uniform(0.025, 0.15) + (0.0 if accepted else float(headers["Retry-After"])))
 
     async def main() -> Run:
