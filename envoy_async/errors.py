@@ -25,26 +25,25 @@
     ├── RedirectError                 any 3xx; redirects are never followed
     ├── InvalidResponseError          not JSON, wrong shape, cut, or too large
     ├── PaginationError               a listing cannot go on
+    │   ├── DriftError                it changed too much to be read whole
+    │   ├── LoopError                 the server's pages turn in circles
+    │   └── CheckpointMismatchError   the checkpoint is of another listing
     └── ClientClosedError             the client was closed
 
-The rule: an error carries data, never a header or a body, and pickles whole. The class follows
-`error.code` first, then the status (error guide, seen).
+The rule: an error carries data, never a header or a body, and pickles whole.
 """
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
 
-from ._masking import excerpt, line, told
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ._wire import Attempt, Request, Response
+    from ._wire import Attempt, Request
 
 E = TypeVar("E", bound="EnvoyError")
 
@@ -68,6 +67,8 @@ class EnvoyError(Exception):
     """Path template of the call, such as `/calls/{call_id}`."""
     attempts: tuple[Attempt, ...] = ()
     """The ledger, one row per attempt."""
+    checkpoint: str | None = None
+    """Where the listing stood that raised it, for `Pages.resume`."""
     retry_suppressed: bool = False
     """Whether it would have been tried again, had the retry budget not been used up."""
 
@@ -245,51 +246,20 @@ class PaginationError(EnvoyError):
     """A listing cannot go on."""
 
 
+class DriftError(PaginationError):
+    """The listing changed too much, or too strangely, to be read whole; what was found has been delivered."""
+
+
+class LoopError(PaginationError):
+    """The server's pages turn in circles: they bring nothing new, and promise more."""
+
+
+class CheckpointMismatchError(PaginationError):
+    """The checkpoint cannot be read, or is of another operation, filter, organization, or version."""
+
+
 class ClientClosedError(EnvoyError):
     """The client was closed; enter it again with `async with`, or make a new one."""
-
-
-_BY_CODE: dict[str, type[StatusError]] = {
-    "validation_error": ValidationError,
-    "invalid_id_format": InvalidIdFormatError,
-    "not_authenticated": NotAuthenticatedError,
-    "insufficient_permissions": PermissionDeniedError,
-    "not_found": NotFoundError,
-    "already_exists": AlreadyExistsError,
-    "rate_limit_exceeded": RateLimitedError,
-    "internal_error": ServerError,
-}
-_BY_STATUS: dict[int, type[StatusError]] = {
-    400: ValidationError,
-    401: NotAuthenticatedError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    409: AlreadyExistsError,
-    422: ValidationError,
-    429: RateLimitedError,
-}
-
-
-def status_error(response: Response, secret: str = "") -> StatusError:
-    """Build the error for an answer of 400 or more, whatever its body is; secret and phone numbers are taken out."""
-    code, message, param = _envelope(response.body, secret)
-    fallback = ServerError if response.status >= 500 else StatusError  # noqa: PLR2004 - 5xx
-    cls = _BY_CODE.get(code or "") or _BY_STATUS.get(response.status, fallback)
-    error = cls(message or f"the server answered {response.status}")
-    error.status, error.code, error.param = response.status, code, param
-    error.request_id = line(response.headers.get("X-Request-ID"), secret)
-    error.retry_after = response.retry_after
-    return error
-
-
-def _envelope(body: bytes, secret: str) -> tuple[str | None, str | None, str | None]:
-    """Read code, message, and param; a body of another shape gives its beginning as the message."""
-    try:
-        found = json.loads(body)["error"]
-        code, message, param = found["code"], found["message"], found.get("param")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None, excerpt(body, secret), None
-    return told(code, secret), told(message, secret), told(param, secret)
 
 
 def at(error: E, request: Request, attempts: tuple[Attempt, ...] = ()) -> E:

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from envoy_async import errors
+from envoy_async._transport._statuses import status_error
 from envoy_async._wire import Attempt, Request, Response
-from envoy_async.errors import EnvoyError, StatusError, at, status_error
+from envoy_async.errors import EnvoyError, StatusError, at
 
 CANARY = "canary-7f3a"
 ATTRIBUTES = ("status", "code", "param", "request_id", "retry_after", "method", "route")

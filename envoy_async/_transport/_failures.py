@@ -23,8 +23,8 @@ from ..errors import (
     InvalidResponseError,
     RedirectError,
     TlsError,
-    status_error,
 )
+from ._statuses import status_error
 
 
 class SendOnce:
