@@ -103,12 +103,19 @@ class Request:
         kept = tuple(pair for pair in self.headers if pair[0].lower() != name.lower())
         return attrs.evolve(self, headers=(*kept, (name, header_value("value", value))))
 
-    def at_page(self, number: int, size: int) -> Self:
-        """Return the same request for another page; an operation without pages is asked for page 1 as it is."""
+    def at_page(self, number: int, size: int, query: tuple[tuple[str, str], ...] = ()) -> Self:
+        """Return the same request for another page; an operation without pages is asked for page 1 as it is.
+
+        Args:
+            number: the page, counted from 1.
+            size: records per page.
+            query: what replaces parameters of these names.
+        """
         if not self.paged and number == 1:
             return self
-        kept = tuple(pair for pair in self.query if pair[0] not in {"page", "page_size"})
-        return attrs.evolve(self, query=(*kept, ("page", str(number)), ("page_size", str(size))))
+        pairs = (*query, ("page", str(number)), ("page_size", str(size)))
+        names = {name for name, _ in pairs}
+        return attrs.evolve(self, query=(*(pair for pair in self.query if pair[0] not in names), *pairs))
 
 
 @attrs.frozen

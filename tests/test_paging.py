@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from envoy_async._converter import structure
-from envoy_async._paging import Pages, Position
+from envoy_async._paging import Pages, Position, begin
 from envoy_async._wire import Attempt, Request, Response, build
 from envoy_async.errors import ConnectionLostError, InvalidRequestError, InvalidResponseError, PaginationError
 from envoy_async.models import Page
@@ -75,9 +75,9 @@ def pages_of(
     listing: Listing, *, page: int = 1, size: int = 10, limit: int | None = None, immutable: bool = True
 ) -> Pages[Row]:
     """List it with our code."""
-    position: Position[Row] = Position(page=page, size=size, limit=limit, immutable_order=immutable)
+    position: Position[Row] = begin(None, page=page, size=size, limit=limit, doubt=None if immutable else "?", newest_first=immutable)
     request = build("GET", "/rows", query={"search": "a b"}, patient=True)
-    return Pages(listing.send, request, lambda response: structure(response.body, Page[Row]), position)
+    return Pages(listing.send, request, lambda response: structure(response.body, Page[Row]), position, item=Row)
 
 
 def rows(count: int) -> list[int]:
@@ -175,7 +175,7 @@ async def test_a_timed_out_step_is_taken_again() -> None:
         return await listing.send(request)
 
     pages = pages_of(listing)
-    pages._send = send
+    pages._ahead._send = send
     found = [int((await anext(pages)).id) for _ in range(10)]
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
@@ -250,7 +250,7 @@ async def test_two_tasks_on_one_listing_are_told_so() -> None:
         return await listing.send(request)
 
     pages = pages_of(listing)
-    pages._send = send
+    pages._ahead._send = send
     first = asyncio.get_running_loop().create_task(ids(pages))
     await asyncio.sleep(0)
     with pytest.raises(PaginationError, match="two tasks"):
@@ -331,7 +331,7 @@ async def test_a_page_size_beyond_the_bound_is_not_taken_up(claimed: int, given:
         return Response(200, {}, json.dumps({"data": data, "pagination": told}).encode())
 
     pages = pages_of(listing, size=100)
-    pages._send = send
+    pages._ahead._send = send
     assert await ids(pages) == rows(1_000)
     assert [query["page_size"] for query in listing.asked] == ["100"] * (1_000 // given)
     assert pages.report.finished
@@ -462,7 +462,7 @@ async def test_requests_of_a_failed_step_are_counted() -> None:
         return await listing.send(request)
 
     pages = pages_of(listing)
-    pages._send = send
+    pages._ahead._send = send
     with pytest.raises(ConnectionLostError):
         await pages.collect()
     await pages.collect()
@@ -498,7 +498,7 @@ async def test_closing_a_listing_in_the_middle_of_a_step_is_refused() -> None:
         raise AssertionError
 
     pages = pages_of(Listing(rows(5)))
-    pages._send = never
+    pages._ahead._send = never
     task = asyncio.ensure_future(pages.first())
     await asyncio.sleep(0)
     with pytest.raises(PaginationError, match="two tasks"):
@@ -511,7 +511,7 @@ async def test_memory_of_ids_is_bounded() -> None:
     """A long listing keeps the latest ids, not all of them."""
     pages = pages_of(Listing(rows(12_000)), size=100)
     assert len(await ids(pages)) == 12_000
-    assert len(pages._position._latest) == 10_000
+    assert len(pages._position.seen.ids()) == 10_000
 
 
 def test_pages_are_lazy() -> None:

@@ -57,6 +57,14 @@ class Lane:
         """Return the session that sends this kind of operation."""
         return self._fresh if kind is Kind.UNSAFE else self._reads
 
+    def bare(self) -> aiohttp.ClientSession:
+        """Return a session over the same connections that sends nothing of its own: no header, no cookie, no login."""
+        connector = self._reads.connector
+        if connector is None:
+            msg = "the session was closed"
+            raise ClientClosedError(msg)
+        return aiohttp.ClientSession(connector=connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar())
+
     def begin(self, seconds: float) -> asyncio.Timeout:
         """Return the time limit of an attempt; it ends early when the lane is closed."""
         limit = asyncio.timeout(seconds)
@@ -145,7 +153,7 @@ class Pool:
         self.closed = False
         self.budget = Budget()
         self._given = given
-        self._store, self._line = store, line
+        self._store, self.line = store, line
         self._process = os.getpid()
         self._windows = {name: Window(Random()) for name in CATEGORIES}  # noqa: S311 - jitter
         self._lane: Lane | None = None
@@ -167,7 +175,7 @@ class Pool:
                 window.abandon()
         self._loop, self._process = asyncio.get_running_loop(), os.getpid()
         gates = {
-            name: Gate(window, self._loop.time, store=self._store, line=f"{self._line} {name}")
+            name: Gate(window, self._loop.time, store=self._store, line=f"{self.line} {name}")
             for name, window in self._windows.items()
         }
         self._lane = Lane(gates, self._given)

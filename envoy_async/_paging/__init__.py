@@ -1,0 +1,27 @@
+"""Listings: follow `has_next` page by page, and lose nothing while rows come and go.
+
+The rule: a *route* (`_forward`, `_backward`) names the page to ask for and takes in what came, a *position* holds
+what was delivered and what that proves, `follow` fetches (`_ahead`), and `Pages` hands out. Routes and positions are
+pure. `follow` is an async generator that holds nothing open while it is suspended. A short or empty page proves
+nothing; only `has_next` and the server's count do.
+"""
+
+from ._checkpoint import Binding
+from ._pages import Pages
+from ._position import Position
+from ._report import Report
+from ._route import LARGEST_PAGE
+from ._seen import Record
+from ._strategies import Strategy, Sweeping, begin
+
+__all__ = [
+    "LARGEST_PAGE",
+    "Binding",
+    "Pages",
+    "Position",
+    "Record",
+    "Report",
+    "Strategy",
+    "Sweeping",
+    "begin",
+]

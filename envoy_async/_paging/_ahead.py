@@ -1,0 +1,136 @@
+"""Fetching: one page after the other, or some ahead of the reader.
+
+The rule: at most so many pages and bytes wait, they are handed out in order, and nothing but the reader's position
+decides what they are worth. A page asked for before the one in front of it had come may have been answered before
+it, or long after. When such a page shows that rows moved meanwhile, it and all behind it are thrown away, and the
+next is asked for alone, so that prefetching delivers what reading page by page does. What is fetched ahead then
+grows again from one.
+
+Why that is enough: a row is missed only where two neighbouring pages were answered in the wrong order, with rows
+moved between. Moved by inserts or deletes on the far side, the rows before them moved too, so that a page in front
+repeats one, or the count has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from typing import Generic, TypeVar
+
+import attrs
+
+from .._wire import Request, Response, Send
+from ..errors import EnvoyError
+from ..models import Page
+from ._position import Position
+from ._route import Ask
+from ._seen import Record
+
+T = TypeVar("T", bound=Record)
+_MOST = 64  # pages
+_BYTES = 64 * 2**20  # of answers that wait
+
+
+@attrs.frozen
+class _Flight:
+    """A page on its way."""
+
+    ask: Ask
+    task: asyncio.Task[Response]
+    alone: bool
+
+
+class Ahead(Generic[T]):
+    """Pages on their way, at most `most` of them; it owns their tasks."""
+
+    def __init__(self, send: Send, request: Request, position: Position[T]) -> None:
+        self.most = 1
+        self._send, self._request, self._position = send, request, position
+        self._width = _MOST  # falls to 1 when rows move, and grows again
+        self._flights: deque[_Flight] = deque()
+
+    async def fetch(self, ask: Ask) -> tuple[Response, bool]:
+        """Give the answer to *ask*, and whether it was asked for alone."""
+        if self.most == 1 and not self._flights:
+            return await self._send(self._asking(ask)), True
+        if self._flights and not self._usable(self._flights[0], ask):
+            self.drop()
+        self._launch(ask)
+        flight = self._flights[0]
+        await asyncio.wait({flight.task})  # a step that is cancelled leaves it on its way, for the next step
+        self._flights.popleft()
+        if flight.task.cancelled():
+            return await self._send(self._asking(ask)), not self._flights
+        self._width = min(_MOST, 2 * self._width)
+        return flight.task.result(), flight.alone
+
+    def _usable(self, flight: _Flight, ask: Ask) -> bool:
+        return flight.ask == ask and flight.task.get_loop() is asyncio.get_running_loop()
+
+    def _asking(self, ask: Ask) -> Request:
+        return self._request.at_page(ask.number, ask.size, ask.query)
+
+    def _launch(self, ask: Ask) -> None:
+        """Send what there is room for."""
+        held = sum(map(_bytes, self._flights))
+        following: Ask | None = ask
+        if self._flights:
+            following = self._position.route.after(self._flights[-1].ask)
+        while following is not None and len(self._flights) < min(self.most, self._width) and held < _BYTES:
+            task = asyncio.get_running_loop().create_task(_run(self._send, self._asking(following)))
+            task.add_done_callback(_heard)
+            self._flights.append(_Flight(following, task, not self._flights))
+            following = self._position.route.after(following)
+
+    def drop(self) -> tuple[asyncio.Task[Response], ...]:
+        """Give up what is on its way; returns the tasks, which end soon."""
+        tasks = tuple(flight.task for flight in self._flights)
+        self._flights.clear()
+        self._width = 1
+        for task in tasks:
+            if task.done() and not task.cancelled() and task.exception() is None:
+                self._position.spend(task.result().attempts)
+            elif not task.get_loop().is_closed():
+                task.cancel()
+        return tasks
+
+    def __del__(self) -> None:
+        self.drop()
+
+
+async def follow(
+    ahead: Ahead[T], read: Callable[[Response], Page[T]], position: Position[T]
+) -> AsyncGenerator[Page[T], None]:
+    """Fetch page after page while more follow; *position* says which."""
+    while (ask := position.ask()) is not None:
+        try:
+            response, alone = await ahead.fetch(ask)
+        except EnvoyError as error:
+            position.spend(error.attempts)
+            if not position.missing(ask, error):
+                raise
+            ahead.drop()
+            continue
+        position.spend(response.attempts, response)
+        page = read(response)
+        taken = position.accept(ask, page, alone=alone)
+        if taken is None:
+            ahead.drop()
+        elif taken:
+            yield page if taken == page.items else attrs.evolve(page, items=taken)
+
+
+async def _run(send: Send, request: Request) -> Response:
+    return await send(request)
+
+
+def _bytes(flight: _Flight) -> int:
+    done = flight.task.done() and not flight.task.cancelled() and flight.task.exception() is None
+    return len(flight.task.result().body) if done else 0
+
+
+def _heard(task: asyncio.Task[Response]) -> None:
+    """Take note of an error that nobody may ask for."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,236 @@
+"""Forwards from page 1: newest first with the count guard, or in an order nobody knows, swept until it holds still.
+
+The rule for an order that is newest first: new rows push old ones to higher numbers, which only repeats some; a row
+deleted before the reader pulls unread ones to lower numbers, which would lose them. That shift is at least the fall
+of `total_count`, so the frontier (how many rows from the top are covered) goes back by the fall. A page that starts
+behind the frontier is left. Once rows were seen to move, the next pages overlap by as much, which is cheaper than
+reading one in vain.
+
+The rule for any other order: nothing can be told from a page that moved, so the listing is swept again, until one
+sweep finds the count unchanged and as many records as it says; strictly, until two such sweeps agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import pairwise
+from typing import Generic, TypeVar
+
+from ..errors import DriftError
+from ..models import Page
+from ._route import LARGEST_PAGE, Ask, State, number, number_or_none
+from ._seen import REMEMBERED, Record, Seen
+
+T = TypeVar("T", bound=Record)
+_SWEEPS = 4
+_OTHER = 3  # records fewer per page in a later sweep: rows of one moment, sorted anew each time, fall into other pages
+_PROBED = 2  # pages of a listing of unknown order that are looked through for its order
+
+
+class Forward(Generic[T]):
+    """Forwards, page by page.
+
+    Args:
+        page: page to begin with.
+        size: records per page.
+        paged: whether there are pages; else one answer is all.
+        ordered: whether the order is known to be newest first; `None` to look.
+        strict: whether two sweeps have to agree.
+    """
+
+    def __init__(self, *, page: int, size: int, paged: bool, ordered: bool | None, strict: bool = False) -> None:
+        self.sweeps, self.moved = 1, 0
+        self.found = self.ended = False
+        self.doubts: dict[str, None] = {}
+        self._first, self._size, self._paged = page, size, paged
+        self._ordered, self._strict = ordered, strict
+        self._probed = 0 if ordered is None else _PROBED
+        self._frontier = (page - 1) * size
+        self._total: int | None = None
+        self._margin = 0
+        self._missed: int | None = None
+        self._failure = ""
+        self._still, self._rows = True, 0  # of this sweep: whether nothing moved, and records found
+        self._excused = 0  # records of the next page that were handed out before a checkpoint
+        self._here: set[str] | None = None  # ids of this sweep, from the second on
+        self._before: frozenset[str] = frozenset()  # ids of the sweep before
+        if page > 1:
+            self._doubt("it was begun at a later page")
+
+    @property
+    def name(self) -> str:
+        """The strategy, which follows the order that was found."""
+        return "count-guard" if self._ordered and not self._strict else "reconcile"
+
+    def ask(self) -> Ask:
+        """Give the page that holds the frontier; raises `DriftError` when the sweeps came to nothing."""
+        if self._failure:
+            raise DriftError(self._failure)
+        return self._at(self._frontier)
+
+    def after(self, ask: Ask) -> Ask | None:
+        """Give the page behind *ask*, if the count says that there is one."""
+        behind = ask.number * ask.size
+        return None if self._total is None or behind >= self._total else self._at(behind)
+
+    def _at(self, frontier: int) -> Ask:
+        """Choose the page that covers the frontier, with the margin before it unless that costs half a page."""
+        if not self._paged or (self._margin == 0 and frontier % self._size == 0):
+            return Ask(frontier // self._size + 1, self._size)
+        careful = self._widest(max(0, frontier - self._margin))
+        return careful if careful.number * careful.size >= frontier + self._size // 2 else self._widest(frontier)
+
+    def _widest(self, start: int) -> Ask:
+        """Choose the page that holds row *start* and most of what follows, of this size or down to half of it."""
+        sizes = range(self._size, self._size // 2, -1)
+        best = max(sizes, key=lambda size: (start // size + 1) * size)
+        return Ask(start // best + 1, best)
+
+    def steady(self, ask: Ask, page: Page[T]) -> bool:
+        """Whether the count stands still, and the page is the one asked for."""
+        return (page.number, page.size, page.total_count) == (ask.number, ask.size, self._total)
+
+    def missing(self, ask: Ask) -> bool:
+        """Go back a page when one past the end is refused: rows were deleted, and the count there tells."""
+        if ask.number in {1, self._missed}:
+            return False
+        self._missed = ask.number
+        self._frontier = min(self._frontier, (ask.number - 2) * ask.size)
+        return True
+
+    def take(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], seen: Seen) -> tuple[T, ...] | None:
+        """Take a page in: follow the count, move the frontier, and look whether this is the end."""
+        size = min(page.size, LARGEST_PAGE)
+        if size < ask.size:
+            self._size = size  # the server clamps it
+        fallen = self._follow_count(page)
+        self._margin = min(fallen, self._size // 2) or self._margin * 3 // 4
+        start, count = (page.number - 1) * size, len(page.items) + len(page.invalid)
+        if start > self._frontier:  # rows may have moved up between the pages: go back first
+            self.found = fallen > 0
+            return None
+        if count < size and page.has_next:
+            self._doubt("a page held fewer records than its size, and more followed")
+        self._probe([getattr(item, "created_at", None) for item in page.items])
+        self._count(page, fresh)
+        covered = start + (size if page.has_next else count)
+        behind, self._frontier = self._frontier, max(self._frontier, covered)
+        more = self._paged and page.total_count is not None and self._frontier < page.total_count
+        if more and not page.has_next:
+            self._doubt("the server says that nothing follows, and counts more records than it gave")
+        if not (page.has_next or (more and self._frontier > behind and count == size)):
+            self._end_sweep(seen, fresh)
+        return fresh
+
+    def _follow_count(self, page: Page[T]) -> int:
+        """Take the frontier back by as many rows as `total_count` has fallen; returns how many."""
+        total, before = page.total_count, self._total
+        if total is None:
+            self._doubt("the server left its count out")
+            return 0
+        self._total = total
+        if before is None or before == total:
+            return 0
+        self._still = False
+        self.moved += abs(before - total)
+        fallen = max(0, before - total)
+        self._frontier = max(0, self._frontier - fallen)
+        if fallen > REMEMBERED:
+            self._doubt(f"more than {REMEMBERED:,} records vanished at once, so that some may have come again")
+        return fallen
+
+    def _probe(self, made: list[datetime | None]) -> None:
+        """Look whether the order is newest first: at all records of the first pages, then at the ends of each."""
+        if self._probed < _PROBED:
+            self._probed += 1
+            self._ordered = self._ordered is not False and all(_falls(*pair) for pair in pairwise(made))
+        elif self._ordered and made and made[0] and not _falls(made[0], made[-1]):
+            self._ordered = False
+            self._doubt("the server did not sort newest first")
+
+    def _count(self, page: Page[T], fresh: tuple[T, ...]) -> None:
+        """Count the records of this sweep, each once."""
+        new = len(fresh)
+        if self._here is not None:
+            ids = {item.id for item in page.items} - self._here
+            self._here |= ids
+            new = len(ids)
+        self.found = bool(new or page.invalid)
+        self._rows += new + len(page.invalid)
+        self._still = self._still and new + self._excused >= len(page.items)
+        self._excused = 0
+
+    def _end_sweep(self, seen: Seen, fresh: tuple[T, ...]) -> None:
+        """Decide at the end of a sweep whether to sweep again."""
+        whole = self._still and self._total in {None, self._rows}
+        ids = self._ids(seen, fresh)
+        agreed = whole and (not self._strict or (self.sweeps > 1 and ids == self._before))
+        moved_as_known = self._ordered and not self._still  # which the count guard has seen to
+        if agreed or (moved_as_known and not self._strict) or self._first > 1 or self._one_answer:
+            self.ended = True
+        elif self.sweeps < (_SWEEPS if seen.whole else 1):
+            self._sweep_again(ids)
+        else:
+            self._give_up()
+
+    @property
+    def _one_answer(self) -> bool:
+        return not self._paged or (self.sweeps == 1 and self._frontier <= self._size)
+
+    def _ids(self, seen: Seen, fresh: tuple[T, ...]) -> frozenset[str]:
+        here = seen.ids() if self._here is None else frozenset(self._here)
+        return here | {item.id for item in fresh}
+
+    def _sweep_again(self, ids: frozenset[str]) -> None:
+        self.sweeps += 1
+        self._before, self._here = ids, set()
+        self._frontier, self._margin, self._rows, self._still = 0, 0, 0, True
+        self._size = max(1, self._size - _OTHER)
+        self._missed = None
+
+    def _give_up(self) -> None:
+        told = f"{self._rows} records of {self._total} were found in {self.sweeps} sweeps"
+        if self._strict:
+            self._failure = f"the listing does not hold still: {told}, and no two agree"
+        else:
+            self.ended = True
+            self._doubt(f"rows moved, or the count is wrong: {told}")
+
+    def _doubt(self, text: str) -> None:
+        self.doubts[text] = None
+
+    def state(self) -> State:
+        """Give what `restore` needs; a later sweep is begun anew."""
+        first = self.sweeps == 1
+        return {
+            "frontier": self._frontier if first else 0,
+            "total": self._total,
+            "margin": self._margin,
+            "moved": self.moved,
+            "rows": self._rows - self._excused if first else 0,
+            "taken": self._excused,
+            "sweep": self.sweeps,
+            "still": self._still or not first,
+            "ordered": self._ordered,
+            "probed": self._probed,
+        }
+
+    def restore(self, state: Mapping[str, object], seen: Seen) -> None:
+        """Go on where `state` was asked for; a sweep after one too long for a checkpoint's memory is left out."""
+        self._frontier, self._margin = number(state, "frontier"), number(state, "margin")
+        self._total, self._rows = number_or_none(state, "total"), number(state, "rows")
+        self.moved, self.sweeps, self._probed = (number(state, name) for name in ("moved", "sweep", "probed"))
+        self._still = state["still"] is True
+        self._excused = number(state, "taken")
+        self._rows += self._excused
+        self._ordered = None if state["ordered"] is None else state["ordered"] is True
+        if self.sweeps > 1:
+            self._here = set()
+            self.ended = not seen.whole
+            self._doubt("it was resumed in a later sweep")
+
+
+def _falls(first: datetime | None, second: datetime | None) -> bool:
+    """Whether a record made at *first* may stand before one made at *second*, newest first."""
+    return first is not None and second is not None and first >= second

@@ -1,0 +1,248 @@
+"""What users iterate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Generic, Self, TypeVar
+from urllib.parse import unquote
+
+import attrs
+
+from .._wire import Request, Response, Send
+from ..errors import EnvoyError, InvalidRequestError, PaginationError
+from ..models import Page
+from ._ahead import Ahead, follow
+from ._checkpoint import Binding, damaged
+from ._position import Position
+from ._report import Report
+from ._route import State
+from ._seen import Record
+
+T = TypeVar("T", bound=Record)
+_MOST_AHEAD = 64
+
+
+class Pages(Generic[T]):
+    """A listing: iterate it by record, or `by_page()`. Nothing is sent before the first step.
+
+    Every record that exists when the listing starts and is not deleted before it ends is delivered exactly once; no
+    id comes twice; later records come at most once. That needs an order that does not change, which the API promises
+    for calls only, and a server that keeps to it: `report.proven` says whether it holds, and `report.doubts` why not.
+
+    It is one pass: a loop after `break`, an error, or a timeout goes on where the last one stopped. Errors raised
+    here carry a `checkpoint`.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        request: Request,
+        read: Callable[[Response], Page[T]],
+        position: Position[T],
+        *,
+        item: type[T],
+        binding: Binding | None = None,
+    ) -> None:
+        self.item = item
+        """The model of its records."""
+        self._send, self._request, self._read = send, request, read
+        self._position = position
+        self._binding = binding or Binding.of(request, "", None)
+        self._ahead: Ahead[T] = Ahead(send, request, position)
+        self._steps: AsyncGenerator[Page[T], None] | None = None
+        self._waiting = False
+        self._page: Page[T] | None = None
+        self._items: tuple[T, ...] = ()
+        self._taken = 0
+        self._before: State = position.route.state()  # where the items in hand came from, …
+        self._offset = 0  # … with so many others that were handed out
+
+    @property
+    def operation(self) -> str:
+        """Method and path template, such as `GET /calls`."""
+        return self._request.operation
+
+    @property
+    def filters(self) -> Mapping[str, str]:
+        """The query as sent, without page and page size."""
+        pairs = ((name, unquote(value)) for name, value in self._request.query)
+        return MappingProxyType({name: value for name, value in pairs if name not in {"page", "page_size"}})
+
+    @property
+    def report(self) -> Report:
+        """What was fetched, what drifted, and what is proven, so far; of the records, those handed out."""
+        report, left = self._position.report, len(self._items) - self._taken
+        if not left:
+            return report
+        return attrs.evolve(report, records=report.records - left, finished=False, proven=False)
+
+    def prefetch(self, pages: int) -> Self:
+        """Fetch ahead of the reader, in the background; returns this listing. Order and guarantee stay the same.
+
+        Pages on their way are given up when a loop ends before the listing does, and after `aclose`.
+
+        Args:
+            pages: most pages on their way or waiting, 1 to 64; at most 64 MiB of answers wait. 1 fetches none ahead.
+
+        Raises:
+            InvalidRequestError: not such a number.
+        """
+        if type(pages) is not int or not 1 <= pages <= _MOST_AHEAD:
+            raise _refused("pages", f"pages must be a whole number from 1 to {_MOST_AHEAD}")
+        self._ahead.most = pages
+        return self
+
+    def checkpoint(self) -> str:
+        """Return where the listing stands, as JSON text of at most 64 KiB: valid for the last record handed out.
+
+        It holds no record and no secret. Store it together with what was handed out.
+        """
+        held = len(self._items) - self._taken
+        seen, report = self._position.seen, self._position.counts()
+        report["records"] = self._position.report.records - held
+        route: State = {**self._before, "taken": self._taken + self._offset}
+        return self._binding.write(route, report, seen.digests(held), whole=seen.fits)
+
+    def resume(self, checkpoint: str) -> Self:
+        """Go on where a listing like this one stood; returns this listing, which must not have been stepped.
+
+        One page is read again, and what was handed out of it is left out. `limit` counts what was handed out before.
+
+        Args:
+            checkpoint: what `checkpoint` gave, in this process or another.
+
+        Raises:
+            CheckpointMismatchError: it is of another operation, strategy, set of filters, organization, or version.
+        """
+        if self._position.report.pages or self._waiting:
+            raise PaginationError("resume() comes before the first step of a listing")
+        saved = self._binding.read(checkpoint)
+        try:
+            self._position.restore(saved)
+        except (ValueError, KeyError, TypeError):
+            raise damaged() from None
+        self._before = self._position.route.state()
+        self._offset = _taken(self._before)
+        return self
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self if self._ahead.most == 1 else _Loop(self.__anext__, self._ahead)
+
+    async def __anext__(self) -> T:
+        while self._taken == len(self._items):
+            page = await self._step()
+            self._page, self._items, self._taken = page, page.items, 0
+        self._taken += 1
+        return self._items[self._taken - 1]
+
+    async def _step(self) -> Page[T]:
+        self._refuse_two()
+        before = self._position.route.state()
+        self._waiting = True
+        try:
+            while True:
+                steps = self._steps = self._steps or follow(self._ahead, self._read, self._position)
+                try:
+                    page = await anext(steps)
+                except StopAsyncIteration:
+                    if self._position.report.finished:
+                        raise
+                    self._steps = None  # it was closed with an earlier event loop
+                else:
+                    self._before, self._offset = before, _taken(before)
+                    return page
+        except EnvoyError as error:
+            self._steps = None  # a generator that raised is dead, but the position stands
+            error.checkpoint = self.checkpoint()
+            raise
+        except BaseException:
+            self._steps = None
+            raise
+        finally:
+            self._waiting = False
+
+    def _refuse_two(self) -> None:
+        if self._waiting:
+            msg = "two tasks take from the same listing; give each its own"
+            raise PaginationError(msg)
+
+    async def by_page(self) -> AsyncGenerator[Page[T], None]:
+        """Iterate over the pages that follow, the rest of a page begun first, without records delivered before."""
+        rest, self._taken = self._items[self._taken :], len(self._items)
+        try:
+            if self._page is not None and rest:
+                yield attrs.evolve(self._page, items=rest)
+            while True:
+                try:
+                    page = await self._step()
+                except StopAsyncIteration:
+                    return
+                self._page, self._items, self._taken = page, page.items, len(page.items)
+                yield page
+        finally:
+            self._ahead.drop()
+
+    async def collect(self, limit: int | None = None) -> list[T]:
+        """Return the records that follow, at most *limit* of them, in the listing's order.
+
+        When a step fails, what was taken until then is put back, so that the next `collect` returns it too.
+        """
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise _refused("limit", "limit must be a whole number of at least 1")
+        found: list[T] = []
+        left = self._taken < len(self._items)
+        before = self._before if left else self._position.route.state()
+        offset = self._offset + self._taken if left else _taken(before)
+        digests = self._position.seen.digests(len(self._items) - self._taken)
+        try:
+            async for item in self:
+                found.append(item)
+                if len(found) == limit:
+                    break
+        except BaseException as error:
+            self._items, self._taken = (*found, *self._items[self._taken :]), 0
+            self._before, self._offset = before, offset
+            self._position.seen.put_back(digests, len(self._items))
+            if isinstance(error, EnvoyError):
+                error.checkpoint = self.checkpoint()
+            raise
+        return found
+
+    async def first(self) -> T | None:
+        """Return the next record, or `None` when there is none."""
+        return await anext(self, None)
+
+    async def aclose(self) -> None:
+        """End the listing's background steps, if any. Needed by nobody who lets the listing go."""
+        self._refuse_two()
+        if self._steps is not None:
+            await self._steps.aclose()
+            self._steps = None
+        self._ahead.drop()
+
+
+class _Loop(Generic[T]):
+    """One loop over a listing that fetches ahead: what is on its way is given up when the loop is left."""
+
+    def __init__(self, step: Callable[[], Awaitable[T]], ahead: Ahead[T]) -> None:
+        self._step, self._ahead = step, ahead
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        return await self._step()
+
+    def __del__(self) -> None:
+        self._ahead.drop()
+
+
+def _taken(state: State) -> int:
+    return int(state.get("taken") or 0)
+
+
+def _refused(name: str, message: str) -> InvalidRequestError:
+    error = InvalidRequestError(message)
+    error.param = name
+    return error

@@ -1,0 +1,187 @@
+"""Where a listing stands: its strategy, what was delivered, and what that proves.
+
+The rule: a position is pure and outlives everything else. A failed or timed-out step is taken again from it, and a
+checkpoint is nothing but a position written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, TypeVar, cast
+
+import attrs
+
+from .._wire import Attempt, Response
+from ..errors import EnvoyError, LoopError, PaginationError, StatusError
+from ..models import InvalidItem, Page
+from ._checkpoint import Saved
+from ._report import Report
+from ._route import Ask, Route, State, moment_or_none, number, written
+from ._seen import Record, Seen
+
+T = TypeVar("T", bound=Record)
+_BARREN = 3  # pages in a row without anything new: the server is turning in circles
+_PATIENCE = 5  # times as many pages as there were at the start, and ten more each: the rows outrun the reader
+_TOO_MANY = 429
+_GONE = (404, 422)  # what servers say of a page past the end; which of them this one says is not known
+_COUNTS = ("pages", "records", "repeated", "stepped_back", "skipped", "requests", "rate_limited")
+
+
+class Position(Generic[T]):
+    """Where a listing stands.
+
+    Args:
+        route: the strategy.
+        limit: most records to deliver; `None` for all.
+        doubt: why the order of this listing proves nothing; `None` where it is known not to change.
+        seen: the memory of what was delivered.
+    """
+
+    def __init__(self, route: Route[T], *, limit: int | None, doubt: str | None, seen: Seen) -> None:
+        self.route = route
+        self.report = Report(strategy=route.name)
+        self.seen = seen
+        self._limit = limit
+        self._doubt = doubt
+        self._barren = 0
+        self._warned_at = 0
+        self._last: datetime | None = None  # when the last record taken was made
+        self._invalid: dict[InvalidItem, None] = {}
+
+    def ask(self) -> Ask | None:
+        """Give the page to ask for next; `None` at the end.
+
+        Raises:
+            PaginationError: the listing turns in circles, or rows come in faster than they are read; once each time:
+                a listing that is stepped again goes on.
+        """
+        report = self.report
+        if report.finished:
+            return None
+        ask = self.route.ask()
+        if self._barren >= _BARREN + self.route.moved // ask.size:  # rows that moved explain some
+            self._barren = 0
+            raise LoopError(f"{_BARREN} pages in a row or more brought nothing new, and the server says more follow")
+        at_start = report.total_at_start
+        patience = _PATIENCE * ((at_start or 0) // ask.size + 10)
+        if at_start is not None and report.pages - self._warned_at >= patience:
+            self._warned_at = report.pages
+            msg = f"{report.pages} pages read of a listing of {at_start} records, and no end in sight"
+            raise PaginationError(msg)
+        return ask
+
+    def accept(self, ask: Ask, page: Page[T], *, alone: bool = True) -> tuple[T, ...] | None:
+        """Take a fetched page in.
+
+        Args:
+            ask: what it is the answer to.
+            page: the page.
+            alone: whether it was asked for after the page before had come.
+
+        Returns:
+            Its records that are to be delivered, in order; `None` when the page was read in vain, so that whatever
+            was asked for beyond it is of no use.
+        """
+        fresh = self.seen.fresh(page.items)
+        if not alone and not (self.route.steady(ask, page) and len(fresh) == len(page.items)):
+            self._note(page, 0, stepped_back=True)
+            return None
+        taken = self.route.take(ask, page, fresh, self.seen)
+        self._barren = 0 if self.route.found else self._barren + 1
+        if taken is None:
+            self._note(page, 0, stepped_back=True)
+            return None
+        if taken:
+            self._look_at_border(*(cast("datetime | None", getattr(item, "created_at", None)) for item in _ends(taken)))
+        if self._limit is not None:
+            taken = taken[: self._limit - self.report.records]
+        self.seen.add(taken)
+        self._note(page, len(taken), stepped_back=False)
+        return taken
+
+    def _look_at_border(self, first: datetime | None, last: datetime | None) -> None:
+        """Notice records of one moment on two pages: a server may sort them differently for each."""
+        if first is not None and first == self._last:
+            self.route.doubts["records made at one moment stand on two pages, where a server may mix them up"] = None
+        self._last = last
+
+    def missing(self, ask: Ask, error: EnvoyError) -> bool:
+        """Hear that a page could not be had; says whether that is no more than rows deleted at the end."""
+        return isinstance(error, StatusError) and error.status in _GONE and self.route.missing(ask)
+
+    def _note(self, page: Page[T], taken: int, *, stepped_back: bool) -> None:
+        seen, route = self.report, self.route
+        records = seen.records + taken
+        limited = records == self._limit
+        ended = route.ended and not limited
+        skipped = 0
+        if page.invalid and not stepped_back:
+            skipped = len(page.invalid)
+            route.doubts["records that could not be read were left out"] = None
+            self._invalid.update(dict.fromkeys(item for item in page.invalid if item.raw))
+        alone = seen.pages == 0 and ended  # one answer is its own proof
+        doubts = (*route.doubts, *([] if self._doubt is None or alone else [self._doubt]))
+        self.report = attrs.evolve(
+            seen,
+            strategy=route.name,
+            sweeps=route.sweeps,
+            pages=seen.pages + 1,
+            records=records,
+            repeated=seen.repeated + (0 if stepped_back else len(page.items) - taken),
+            stepped_back=seen.stepped_back + stepped_back,
+            skipped=seen.skipped + skipped,
+            invalid=tuple(self._invalid) if page.invalid else seen.invalid,
+            total_at_start=page.total_count if seen.pages == 0 else seen.total_at_start,
+            total_at_end=seen.total_at_end if page.total_count is None else page.total_count,
+            finished=ended or limited,
+            proven=ended and not doubts,
+            doubts=(*doubts, "it ended at its limit") if limited else doubts,
+        )
+
+    def spend(self, attempts: tuple[Attempt, ...], answer: Response | None = None) -> None:
+        """Add what a request cost to the report, and what its answer said of the quota."""
+        seen = self.report
+        headers: Mapping[str, str] = {} if answer is None else answer.headers
+        self.report = attrs.evolve(
+            seen,
+            requests=seen.requests + len(attempts),
+            rate_limited=seen.rate_limited + sum(row.status == _TOO_MANY for row in attempts),
+            waited=seen.waited + sum(row.waited for row in attempts),
+            quota_limit=_whole(headers.get("X-RateLimit-Limit"), seen.quota_limit),
+            quota_left=_whole(headers.get("X-RateLimit-Remaining"), seen.quota_left),
+        )
+
+    def counts(self) -> State:
+        """Give the figures of the report that a checkpoint keeps."""
+        report = self.report
+        told: State = {name: getattr(report, name) for name in _COUNTS}
+        waited = round(report.waited * 1000)  # milliseconds
+        return {**told, "total_at_start": report.total_at_start, "waited": waited, "last": written(self._last)}
+
+    def restore(self, saved: Saved) -> None:
+        """Go on after a checkpoint; raises `ValueError`, `KeyError`, or `TypeError` for what is none."""
+        counts = saved.counts
+        figures = {name: number(counts, name) for name in _COUNTS}
+        at_start = None if counts["total_at_start"] is None else number(counts, "total_at_start")
+        self.seen.restore(saved.digests, whole=saved.whole)
+        self.route.restore(saved.route, self.seen)
+        self._warned_at = figures["pages"]
+        self._last = moment_or_none(counts, "last")
+        self.report = attrs.evolve(
+            self.report,
+            **cast("dict[str, Any]", figures),
+            total_at_start=at_start,
+            waited=number(counts, "waited") / 1000,
+            strategy=self.route.name,
+            finished=self.route.ended or figures["records"] == self._limit,
+        )
+
+
+def _ends(items: tuple[T, ...]) -> tuple[T, T]:
+    return items[0], items[-1]
+
+
+def _whole(text: str | None, otherwise: int | None) -> int | None:
+    """Read a count from a header."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() else otherwise
