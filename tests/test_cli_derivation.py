@@ -85,9 +85,9 @@ def test_every_operation_has_a_command_with_its_parameters(
 
 
 def test_there_are_no_other_commands() -> None:
-    """Nothing but the two programs and the groups."""
+    """Nothing but the two programs, the exports, and the groups."""
     groups = {group.replace("_", "-") for group, _, _ in methods()}
-    assert {name for name in make_app() if not name.startswith("-")} == {"demo", "sandbox", *groups}
+    assert {name for name in make_app() if not name.startswith("-")} == {"demo", "export", "sandbox", *groups}
 
 
 def test_a_new_method_appears_by_itself() -> None:
@@ -116,6 +116,8 @@ def test_a_parameter_keeps_its_kind_and_default() -> None:
     ("command", "said"),
     [
         (["calls", "list"], ["--status", "keep calls in this status.", "--no-order-desc", "[default: 100]"]),
+        (["calls", "list"], ["--strategy CHOICE", "backward", "--on-invalid CHOICE", "collect"]),
+        (["api-keys", "list"], ["--on-invalid CHOICE", "collect"]),
         (["calls", "get"], ["CALL-ID", "Return one call."]),
         (["loads", "create-batch"], ["--loads JSON|@FILE|-", "Create or update any number of loads"]),
         (["loads", "update"], ["--is-posted --no-is-posted"]),

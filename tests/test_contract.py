@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from envoy_async import EnvoyClient, Pages, models
-from envoy_async._converter import _Pagination
+from envoy_async._converter._pages import Pagination
 from envoy_async._credentials import Login
 from envoy_async._retry import KINDS, Kind, kind_of
 from envoy_async._wire import Request, Response
@@ -232,7 +232,7 @@ async def test_a_listing_sends_the_documented_query(group: str, name: str) -> No
 
 @pytest.mark.parametrize(("group", "name"), EVERY)
 async def test_a_method_takes_ids_by_position_and_the_rest_by_name(group: str, name: str) -> None:
-    """New filters can be added anywhere; `limit` is the one parameter that is ours."""
+    """New filters can be added anywhere; a listing's `limit`, `strategy`, and `on_invalid` are ours."""
     method = getattr(GROUPS[group], name)
     parameters = [p for p in inspect.signature(method).parameters.values() if p.name != "self"]
     positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
@@ -245,8 +245,11 @@ async def test_a_method_takes_ids_by_position_and_the_rest_by_name(group: str, n
     query = documented_query(OPERATIONS[request.method, request.template])
     ours = {p.name for p in parameters} - set(positional) - query.keys() - set(schema.get("properties", {}))
     paged = "page" in query
-    assert ours <= ({"limit"} if paged else {"extra"})
-    assert "limit" in ours or not paged
+    if (group, name) in LISTINGS:
+        assert ours == {"on_invalid"} | ({"limit", "strategy"} if paged else set())
+        assert parameters[-1].name == "on_invalid"
+    else:
+        assert ours <= {"extra"}
 
 
 @pytest.mark.parametrize(("group", "name"), EVERY)
@@ -326,7 +329,7 @@ SCHEMAS: dict[type[attrs.AttrsInstance], str] = {
     models.WebhookMessageState: "WebhookMessageState",
     models.WebhookReplay: "WebhookReplayRequest",
     Login: "LoginRequest",
-    _Pagination: "Pagination",
+    Pagination: "Pagination",
 }
 NAMES = {schema: kind.__name__ for kind, schema in SCHEMAS.items()}
 WITHOUT_MODEL = {
@@ -394,15 +397,15 @@ EXCEPTIONS: dict[str, str] = {
     ),
     **dict.fromkeys(
         [
-            "_Pagination.has_next nullable",
-            "_Pagination.total_count nullable",
-            "_Pagination.total_count required",
-            "_Pagination.total_pages nullable",
-            "_Pagination.total_pages required",
+            "Pagination.has_next nullable",
+            "Pagination.total_count nullable",
+            "Pagination.total_count required",
+            "Pagination.total_pages nullable",
+            "Pagination.total_pages required",
         ],
         OLDER,
     ),
-    "_Pagination.has_prev missing": "a reader that goes forwards has no use for it; page.raw keeps it",
+    "Pagination.has_prev missing": "a reader that goes forwards has no use for it; page.raw keeps it",
     "Login.email type": "held as a Secret, which is text that never prints",
     "Login.password type": "the same",
     "NewLoad.stops type": "callers may pass a mapping for a stop, since its further fields are not known",
@@ -501,8 +504,8 @@ def differences(model: type[attrs.AttrsInstance]) -> Iterator[str]:
 def test_every_model_stands_for_a_schema() -> None:
     """No model is left out of the comparison, and each schema has a model or a reason to have none."""
     exported = {getattr(models, name) for name in models.__all__}
-    shapes = {kind for kind in exported if attrs.has(kind)} - {models.Page}
-    assert shapes | {Login, _Pagination} == set(SCHEMAS)
+    shapes = {kind for kind in exported if attrs.has(kind)} - {models.InvalidItem, models.Page}
+    assert shapes | {Login, Pagination} == set(SCHEMAS)
     whole = {name for name, said in CONTRACT["components"]["schemas"].items() if "pattern" not in said}
     envelopes = {name for name in whole if name.endswith("Page")}
     assert whole - envelopes == {name.partition(".")[0] for name in SCHEMAS.values()} | WITHOUT_MODEL.keys()

@@ -2,9 +2,9 @@
 
 The rule: at most so many pages and bytes wait, they are handed out in order, and nothing but the reader's position
 decides what they are worth. A page asked for before the one in front of it had come may have been answered before
-it, or long after. When such a page shows that rows moved meanwhile, it and all behind it are thrown away, and the
-next is asked for alone, so that prefetching delivers what reading page by page does. What is fetched ahead then
-grows again from one.
+it, or long after. When it shows that rows moved meanwhile, it is thrown away, and whenever a page shows that, all
+behind it are; the next is asked for alone, so that prefetching delivers what reading page by page does. What is
+fetched ahead then grows again from one.
 
 Why that is enough: a row is missed only where two neighbouring pages were answered in the wrong order, with rows
 moved between. Moved by inserts or deletes on the far side, the rows before them moved too, so that a page in front
@@ -59,7 +59,8 @@ class Ahead(Generic[T]):
         self._launch(ask)
         flight = self._flights[0]
         await asyncio.wait({flight.task})  # a step that is cancelled leaves it on its way, for the next step
-        self._flights.popleft()
+        if self._flights and self._flights[0] is flight:  # unless an earlier loop was let go meanwhile
+            self._flights.popleft()
         if flight.task.cancelled():
             return await self._send(self._asking(ask)), not self._flights
         self._width = min(_MOST, 2 * self._width)
@@ -115,9 +116,9 @@ async def follow(
         position.spend(response.attempts, response)
         page = read(response)
         taken = position.accept(ask, page, alone=alone)
-        if taken is None:
+        if not position.calm:
             ahead.drop()
-        elif taken:
+        if taken:
             yield page if taken == page.items else attrs.evolve(page, items=taken)
 
 

@@ -62,8 +62,8 @@ class Backward(Generic[T]):
         return Ask(max(1, -(-self._left // self._size)), self._size, self._days + _UP)
 
     def after(self, ask: Ask) -> Ask | None:
-        """Give the page before *ask*."""
-        return None if self._left is None or ask.number == 1 else Ask(ask.number - 1, ask.size, ask.query)
+        """Give the page before *ask*, once the ascending listing was entered."""
+        return None if self._border or ask.number == 1 else Ask(ask.number - 1, ask.size, ask.query)
 
     def steady(self, ask: Ask, page: Page[T]) -> bool:
         """Whether the page is the one asked for; rows that moved show in what repeats."""

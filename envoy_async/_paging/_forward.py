@@ -70,9 +70,9 @@ class Forward(Generic[T]):
         return self._at(self._frontier)
 
     def after(self, ask: Ask) -> Ask | None:
-        """Give the page behind *ask*, if the count says that there is one."""
-        behind = ask.number * ask.size
-        return None if self._total is None or behind >= self._total else self._at(behind)
+        """Give the page behind *ask*, if the count says that there is one, and nothing is to be read again."""
+        behind, unsure = ask.number * ask.size, self._margin or self._excused
+        return None if unsure or self._total is None or behind >= self._total else self._at(behind)
 
     def _at(self, frontier: int) -> Ask:
         """Choose the page that covers the frontier, with the margin before it unless that costs half a page."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Generic, Self, TypeVar
@@ -152,12 +153,11 @@ class Pages(Generic[T]):
                 else:
                     self._before, self._offset = before, _taken(before)
                     return page
-        except EnvoyError as error:
+        except BaseException as error:
             self._steps = None  # a generator that raised is dead, but the position stands
-            error.checkpoint = self.checkpoint()
-            raise
-        except BaseException:
-            self._steps = None
+            self._ahead.drop()
+            if isinstance(error, EnvoyError):
+                error.checkpoint = self.checkpoint()
             raise
         finally:
             self._waiting = False
@@ -219,7 +219,8 @@ class Pages(Generic[T]):
         if self._steps is not None:
             await self._steps.aclose()
             self._steps = None
-        self._ahead.drop()
+        if tasks := self._ahead.drop():
+            await asyncio.wait(tasks)
 
 
 class _Loop(Generic[T]):

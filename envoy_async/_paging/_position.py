@@ -6,8 +6,10 @@ checkpoint is nothing but a position written down.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, Generic, TypeVar, cast
 
 import attrs
@@ -18,7 +20,7 @@ from ..models import InvalidItem, Page
 from ._checkpoint import Saved
 from ._report import Report
 from ._route import Ask, Route, State, moment_or_none, number, written
-from ._seen import Record, Seen
+from ._seen import REMEMBERED, Record, Seen
 
 T = TypeVar("T", bound=Record)
 _BARREN = 3  # pages in a row without anything new: the server is turning in circles
@@ -36,18 +38,23 @@ class Position(Generic[T]):
         limit: most records to deliver; `None` for all.
         doubt: why the order of this listing proves nothing; `None` where it is known not to change.
         seen: the memory of what was delivered.
+        collect: whether the report keeps records that could not be read.
     """
 
-    def __init__(self, route: Route[T], *, limit: int | None, doubt: str | None, seen: Seen) -> None:
+    def __init__(
+        self, route: Route[T], *, limit: int | None, doubt: str | None, seen: Seen, collect: bool = False
+    ) -> None:
         self.route = route
         self.report = Report(strategy=route.name)
         self.seen = seen
+        self.calm = True
         self._limit = limit
         self._doubt = doubt
         self._barren = 0
         self._warned_at = 0
         self._last: datetime | None = None  # when the last record taken was made
-        self._invalid: dict[InvalidItem, None] = {}
+        self._collect = collect
+        self._unread: OrderedDict[bytes, None] = OrderedDict()  # digests of records that could not be read
 
     def ask(self) -> Ask | None:
         """Give the page to ask for next; `None` at the end.
@@ -71,7 +78,7 @@ class Position(Generic[T]):
             raise PaginationError(msg)
         return ask
 
-    def accept(self, ask: Ask, page: Page[T], *, alone: bool = True) -> tuple[T, ...] | None:
+    def accept(self, ask: Ask, page: Page[T], *, alone: bool = True) -> tuple[T, ...]:
         """Take a fetched page in.
 
         Args:
@@ -80,18 +87,20 @@ class Position(Generic[T]):
             alone: whether it was asked for after the page before had come.
 
         Returns:
-            Its records that are to be delivered, in order; `None` when the page was read in vain, so that whatever
-            was asked for beyond it is of no use.
+            Its records that are to be delivered, in order; none when the page was read in vain. `calm` tells whether
+            what was asked for beyond it can be used.
         """
         fresh = self.seen.fresh(page.items)
-        if not alone and not (self.route.steady(ask, page) and len(fresh) == len(page.items)):
+        self.calm = self.route.steady(ask, page) and len(fresh) == len(page.items)
+        if not (alone or self.calm):
             self._note(page, 0, stepped_back=True)
-            return None
+            return ()
         taken = self.route.take(ask, page, fresh, self.seen)
         self._barren = 0 if self.route.found else self._barren + 1
         if taken is None:
+            self.calm = False
             self._note(page, 0, stepped_back=True)
-            return None
+            return ()
         if taken:
             self._look_at_border(*(cast("datetime | None", getattr(item, "created_at", None)) for item in _ends(taken)))
         if self._limit is not None:
@@ -115,11 +124,7 @@ class Position(Generic[T]):
         records = seen.records + taken
         limited = records == self._limit
         ended = route.ended and not limited
-        skipped = 0
-        if page.invalid and not stepped_back:
-            skipped = len(page.invalid)
-            route.doubts["records that could not be read were left out"] = None
-            self._invalid.update(dict.fromkeys(item for item in page.invalid if item.raw))
+        unread = () if stepped_back or not page.invalid else self._left_out(page)
         alone = seen.pages == 0 and ended  # one answer is its own proof
         doubts = (*route.doubts, *([] if self._doubt is None or alone else [self._doubt]))
         self.report = attrs.evolve(
@@ -130,14 +135,24 @@ class Position(Generic[T]):
             records=records,
             repeated=seen.repeated + (0 if stepped_back else len(page.items) - taken),
             stepped_back=seen.stepped_back + stepped_back,
-            skipped=seen.skipped + skipped,
-            invalid=tuple(self._invalid) if page.invalid else seen.invalid,
+            skipped=seen.skipped + len(unread),
+            invalid=seen.invalid + unread if self._collect else (),
             total_at_start=page.total_count if seen.pages == 0 else seen.total_at_start,
             total_at_end=seen.total_at_end if page.total_count is None else page.total_count,
             finished=ended or limited,
             proven=ended and not doubts,
             doubts=(*doubts, "it ended at its limit") if limited else doubts,
         )
+
+    def _left_out(self, page: Page[T]) -> tuple[InvalidItem, ...]:
+        """Give the records that could not be read, without those left out before."""
+        self.route.doubts["records that could not be read were left out"] = None
+        told = {blake2b(item.raw, digest_size=8).digest(): item for item in page.invalid}
+        new = {digest: item for digest, item in told.items() if digest not in self._unread}
+        self._unread.update(dict.fromkeys(new))
+        while len(self._unread) > REMEMBERED:
+            self._unread.popitem(last=False)
+        return tuple(new.values())
 
     def spend(self, attempts: tuple[Attempt, ...], answer: Response | None = None) -> None:
         """Add what a request cost to the report, and what its answer said of the quota."""

@@ -28,6 +28,7 @@ def begin(
     paged: bool = True,
     newest_first: bool = False,
     days: tuple[date, date] | None = None,
+    collect: bool = False,
 ) -> Position[T]:
     """Begin a listing.
 
@@ -40,6 +41,7 @@ def begin(
         paged: whether there are pages.
         newest_first: whether it is sorted by `created_at`, downwards.
         days: the first and the last day it is cut to.
+        collect: whether the report keeps records that could not be read.
 
     Raises:
         BadInput: the strategy does not fit the listing.
@@ -63,4 +65,4 @@ def begin(
         ordered = True if strategy == "count-guard" or (newest_first and not strict) else None
         route = Forward(page=page, size=size, paged=paged, ordered=ordered, strict=strict)
         most = None if strict else REMEMBERED
-    return Position(route, limit=limit, doubt=doubt, seen=Seen(most))
+    return Position(route, limit=limit, doubt=doubt, seen=Seen(most), collect=collect)

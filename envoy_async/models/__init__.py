@@ -3,7 +3,7 @@
 Phone numbers are whole in the fields, and masked in every repr: `phone='***2671'`.
 """
 
-from ._page import Page
+from ._page import InvalidItem, Page
 from ._values import UNSET, OpenEnum, Timestamp, Unset
 from .auth import ApiKeyInfo, ApiKeyWithSecret, LoginResult, NewApiKey
 from .calls import Call, CallDirection, CallRecording, CallStatus, EndCallResult
@@ -72,6 +72,7 @@ __all__ = [
     "EquipmentType",
     "Escalation",
     "EscalationStatus",
+    "InvalidItem",
     "LanePreference",
     "LanePreferenceType",
     "LanePreferenceUpdate",

@@ -8,6 +8,20 @@ T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
+class InvalidItem:
+    """A record of a listing that could not be read, left out for `on_invalid="skip"` or `"collect"`."""
+
+    page: int
+    """Number of the page it is in, counted from 1."""
+    index: int
+    """Its place in the page, counted from 0."""
+    path: str
+    """What is wrong and where in the answer, such as `expected string @ $.data[3].id`; never a value."""
+    raw: bytes = attrs.field(default=b"", repr=False)
+    """The record's JSON as it came."""
+
+
+@attrs.frozen(kw_only=True)
 class Page(Generic[T]):
     """One page of a listing.
 
@@ -28,3 +42,5 @@ class Page(Generic[T]):
     """Whether another page follows."""
     raw: bytes = attrs.field(default=b"", repr=False, eq=False)
     """The body as it came, with fields this version does not know."""
+    invalid: tuple[InvalidItem, ...] = attrs.field(default=(), repr=False)
+    """The records that could not be read and are not in `items`; filled for `skip` and `collect` only."""

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from envoy_async import EnvoyClient, errors
-from envoy_async._paging import Pages, Position
+from envoy_async._paging import Pages, Position, begin
 from envoy_async._wire import Attempt, Request, Response
 from envoy_async.errors import ConfigurationError, OutcomeUnknownError, Reconciliation
 from envoy_async.models import Call, Page
@@ -429,20 +429,19 @@ class Row:
 
 async def looked_through(totals: list[int]) -> Reconciliation:
     """Look through a listing of one old record on each page, which says so many records in all."""
-    left = iter(enumerate(totals, 1))
 
     async def send(request: Request) -> Response:
-        return Response(200, {"Date": "Fri, 21 Nov 2025 12:00:00 GMT"}, b"")
+        return Response(200, {"Date": "Fri, 21 Nov 2025 12:00:00 GMT"}, dict(request.query)["page"].encode())
 
-    def read(_: Response) -> Page[Row]:
-        number, total = next(left)
-        items = (Row(id=str(number)),)
-        more = number < len(totals)
+    def read(response: Response) -> Page[Row]:
+        number = int(response.body)
+        total, more = [*totals, totals[-1]][number - 1], number < len(totals)
+        items = (Row(id=str(number)),) if number <= len(totals) else ()
         return Page(items=items, number=number, size=1, total_count=total, total_pages=total, has_next=more)
 
     look = Look(send, lambda: NOON, Request(method="POST", template="/a", path="/a"), NOON, NOON)
-    position: Position[Row] = Position(page=1, size=1, limit=None, immutable_order=False)
-    pages = Pages(look.send, Request(method="GET", template="/a", path="/a"), read, position)
+    position: Position[Row] = begin("count-guard", page=1, size=1, limit=None, doubt="unknown")
+    pages = Pages(look.send, Request(method="GET", template="/a", path="/a"), read, position, item=Row)
     return await look.search("row", pages, ())
 
 

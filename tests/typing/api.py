@@ -77,7 +77,7 @@ async def own_clients() -> None:
 
 async def listings(envoy: EnvoyClient) -> None:
     """A listing needs no await and knows its record type in every way of reading it."""
-    pages = envoy.calls.list(status="COMPLETED", limit=5)
+    pages = envoy.calls.list(status="COMPLETED", limit=5, strategy="backward", on_invalid="collect")
     assert_type(pages, Pages[Call])
     async for call in pages:
         assert_type(call, Call)
@@ -86,6 +86,7 @@ async def listings(envoy: EnvoyClient) -> None:
         assert_type(page.items, tuple[Call, ...])
         assert_type(page.total_count, int | None)
         assert_type(page.has_next, bool)
+        assert_type(page.invalid, tuple[models.InvalidItem, ...])
     assert_type(envoy.calls.list().by_page(), AsyncGenerator[Page[Call], None])
     assert_type(await envoy.calls.list().collect(), list[Call])
     assert_type(await envoy.calls.list().collect(limit=5), list[Call])
