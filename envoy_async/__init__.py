@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import errors, models
+    from . import bulk, errors, models
     from ._credentials import ApiKey, BearerToken, Login
     from ._paging import Pages
     from ._retry import RetryPolicy, Timeouts
@@ -28,6 +28,7 @@ __all__ = [
     "Pages",
     "RetryPolicy",
     "Timeouts",
+    "bulk",
     "errors",
     "models",
 ]

@@ -14,7 +14,7 @@ ROWS = (
     {"_wire", "models", "bulk"},
     {"errors"},
     {"_converter", "events", "middleware"},
-    {"_paging", "_retry", "_gate", "webhooks"},
+    {"_download", "_paging", "_retry", "_gate", "webhooks"},
     {"_transport", "resources", "quota"},
     {"client"},
     {"cli", "export", "fleet", "otel", "warehouse", "sandbox", "testing", "__main__"},

@@ -49,6 +49,7 @@ class Ahead(Generic[T]):
         self._send, self._request, self._position = send, request, position
         self._width = _MOST  # falls to 1 when rows move, and grows again
         self._flights: deque[_Flight] = deque()
+        self._ending: set[asyncio.Task[Response]] = set()  # given up, and not over yet
 
     async def fetch(self, ask: Ask) -> tuple[Response, bool]:
         """Give the answer to *ask*, and whether it was asked for alone."""
@@ -84,9 +85,9 @@ class Ahead(Generic[T]):
             self._flights.append(_Flight(following, task, not self._flights))
             following = self._position.route.after(following)
 
-    def drop(self) -> tuple[asyncio.Task[Response], ...]:
-        """Give up what is on its way; returns the tasks, which end soon."""
-        tasks = tuple(flight.task for flight in self._flights)
+    def drop(self) -> None:
+        """Give up what is on its way."""
+        tasks = [flight.task for flight in self._flights]
         self._flights.clear()
         self._width = 1
         for task in tasks:
@@ -94,7 +95,14 @@ class Ahead(Generic[T]):
                 self._position.spend(task.result().attempts)
             elif not task.get_loop().is_closed():
                 task.cancel()
-        return tasks
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
+
+    async def end(self) -> None:
+        """Give up what is on its way, and wait until it is over."""
+        self.drop()
+        if self._ending:
+            await asyncio.wait(self._ending)
 
     def __del__(self) -> None:
         self.drop()

@@ -65,9 +65,11 @@ class Backward(Generic[T]):
         """Give the page before *ask*, once the ascending listing was entered."""
         return None if self._border or ask.number == 1 else Ask(ask.number - 1, ask.size, ask.query)
 
-    def steady(self, ask: Ask, page: Page[T]) -> bool:
-        """Whether the page is the one asked for; rows that moved show in what repeats."""
-        return (page.number, page.size) == (ask.number, ask.size)
+    def steady(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], _: datetime | None) -> bool:
+        """Whether nothing repeats, and nothing came in where older records are due; the count tells nothing here."""
+        came_in = any(self._newest is None or item.created_at > self._newest for item in _dated(page.items[-1:]))
+        as_asked = (page.number, page.size) == (ask.number, ask.size)
+        return as_asked and len(fresh) == len(page.items) and not came_in
 
     def missing(self, ask: Ask) -> bool:
         """Go on with the page before one that is past the end: rows were deleted."""
@@ -189,9 +191,9 @@ class Windows(Generic[T]):
         """Give the page before *ask* in the span."""
         return self._span.after(ask)
 
-    def steady(self, ask: Ask, page: Page[T]) -> bool:
-        """Whether the page is the one asked for."""
-        return self._span.steady(ask, page)
+    def steady(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], last: datetime | None) -> bool:
+        """Whether nothing in the span shows that rows moved."""
+        return self._span.steady(ask, page, fresh, last)
 
     def missing(self, ask: Ask) -> bool:
         """Go on with the page before."""

@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 
 from ..errors import DriftError
 from ..models import Page
-from ._route import LARGEST_PAGE, Ask, State, number, number_or_none
+from ._route import LARGEST_PAGE, Ask, State, made, number, number_or_none
 from ._seen import REMEMBERED, Record, Seen
 
 T = TypeVar("T", bound=Record)
@@ -87,9 +87,13 @@ class Forward(Generic[T]):
         best = max(sizes, key=lambda size: (start // size + 1) * size)
         return Ask(start // best + 1, best)
 
-    def steady(self, ask: Ask, page: Page[T]) -> bool:
-        """Whether the count stands still, and the page is the one asked for."""
-        return (page.number, page.size, page.total_count) == (ask.number, ask.size, self._total)
+    def steady(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], last: datetime | None) -> bool:
+        """Whether the count stands still, nothing repeats, and nothing came in where older records are due."""
+        as_asked = (page.number, page.size, page.total_count) == (ask.number, ask.size, self._total)
+        repeats = len(fresh) < len(page.items) if self._here is None else any(i.id in self._here for i in page.items)
+        first = made(fresh[0]) if fresh and self._ordered else None
+        came_in = first is not None and last is not None and first > last
+        return as_asked and not repeats and not came_in
 
     def missing(self, ask: Ask) -> bool:
         """Go back a page when one past the end is refused: rows were deleted, and the count there tells."""
@@ -104,16 +108,16 @@ class Forward(Generic[T]):
         size = min(page.size, LARGEST_PAGE)
         if size < ask.size:
             self._size = size  # the server clamps it
-        fallen = self._follow_count(page)
+        moved, fallen = self.moved, self._follow_count(page)
         self._margin = min(fallen, self._size // 2) or self._margin * 3 // 4
         start, count = (page.number - 1) * size, len(page.items) + len(page.invalid)
         if start > self._frontier:  # rows may have moved up between the pages: go back first
-            self.found = fallen > 0
+            self.found = self.moved > moved
             return None
         if count < size and page.has_next:
             self._doubt("a page held fewer records than its size, and more followed")
-        self._probe([getattr(item, "created_at", None) for item in page.items])
-        self._count(page, fresh)
+        self._probe([made(item) for item in page.items])
+        self.found = self._count(page, fresh) or self.moved > moved
         covered = start + (size if page.has_next else count)
         behind, self._frontier = self._frontier, max(self._frontier, covered)
         more = self._paged and page.total_count is not None and self._frontier < page.total_count
@@ -140,26 +144,26 @@ class Forward(Generic[T]):
             self._doubt(f"more than {REMEMBERED:,} records vanished at once, so that some may have come again")
         return fallen
 
-    def _probe(self, made: list[datetime | None]) -> None:
+    def _probe(self, moments: list[datetime | None]) -> None:
         """Look whether the order is newest first: at all records of the first pages, then at the ends of each."""
         if self._probed < _PROBED:
             self._probed += 1
-            self._ordered = self._ordered is not False and all(_falls(*pair) for pair in pairwise(made))
-        elif self._ordered and made and made[0] and not _falls(made[0], made[-1]):
+            self._ordered = self._ordered is not False and all(_falls(*pair) for pair in pairwise(moments))
+        elif self._ordered and moments and moments[0] and not _falls(moments[0], moments[-1]):
             self._ordered = False
             self._doubt("the server did not sort newest first")
 
-    def _count(self, page: Page[T], fresh: tuple[T, ...]) -> None:
-        """Count the records of this sweep, each once."""
+    def _count(self, page: Page[T], fresh: tuple[T, ...]) -> bool:
+        """Count the records of this sweep, each once; says whether there were any."""
         new = len(fresh)
         if self._here is not None:
             ids = {item.id for item in page.items} - self._here
             self._here |= ids
             new = len(ids)
-        self.found = bool(new or page.invalid)
         self._rows += new + len(page.invalid)
         self._still = self._still and new + self._excused >= len(page.items)
         self._excused = 0
+        return bool(new or page.invalid)
 
     def _end_sweep(self, seen: Seen, fresh: tuple[T, ...]) -> None:
         """Decide at the end of a sweep whether to sweep again."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Generic, Self, TypeVar
@@ -219,8 +218,7 @@ class Pages(Generic[T]):
         if self._steps is not None:
             await self._steps.aclose()
             self._steps = None
-        if tasks := self._ahead.drop():
-            await asyncio.wait(tasks)
+        await self._ahead.end()
 
 
 class _Loop(Generic[T]):

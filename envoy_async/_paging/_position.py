@@ -19,7 +19,7 @@ from ..errors import EnvoyError, LoopError, PaginationError, StatusError
 from ..models import InvalidItem, Page
 from ._checkpoint import Saved
 from ._report import Report
-from ._route import Ask, Route, State, moment_or_none, number, written
+from ._route import Ask, Route, State, made, moment_or_none, number, written
 from ._seen import REMEMBERED, Record, Seen
 
 T = TypeVar("T", bound=Record)
@@ -91,7 +91,7 @@ class Position(Generic[T]):
             what was asked for beyond it can be used.
         """
         fresh = self.seen.fresh(page.items)
-        self.calm = self.route.steady(ask, page) and len(fresh) == len(page.items)
+        self.calm = self.route.steady(ask, page, fresh, self._last)
         if not (alone or self.calm):
             self._note(page, 0, stepped_back=True)
             return ()
@@ -102,7 +102,7 @@ class Position(Generic[T]):
             self._note(page, 0, stepped_back=True)
             return ()
         if taken:
-            self._look_at_border(*(cast("datetime | None", getattr(item, "created_at", None)) for item in _ends(taken)))
+            self._look_at_border(made(taken[0]), made(taken[-1]))
         if self._limit is not None:
             taken = taken[: self._limit - self.report.records]
         self.seen.add(taken)
@@ -191,10 +191,6 @@ class Position(Generic[T]):
             strategy=self.route.name,
             finished=self.route.ended or figures["records"] == self._limit,
         )
-
-
-def _ends(items: tuple[T, ...]) -> tuple[T, T]:
-    return items[0], items[-1]
 
 
 def _whole(text: str | None, otherwise: int | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -66,8 +66,8 @@ class Route(Protocol[T]):
         """Give the page that follows *ask* when nothing moves; `None` when that is not known yet."""
         ...
 
-    def steady(self, ask: Ask, page: Page[T]) -> bool:
-        """Whether nothing in *page* shows that rows moved since the page before it."""
+    def steady(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], last: datetime | None, /) -> bool:
+        """Whether nothing in *page* shows that rows moved since the page before it, whose last was made at *last*."""
         ...
 
     def take(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], seen: Seen, /) -> tuple[T, ...] | None:
@@ -108,3 +108,8 @@ def moment_or_none(state: Mapping[str, object], name: str) -> datetime | None:
 def written(moment: datetime | None) -> str | None:
     """Write a time, or `None`, for `moment_or_none`."""
     return None if moment is None else moment.isoformat()
+
+
+def made(item: Record) -> datetime | None:
+    """Tell when a record was made, if it says so."""
+    return cast("datetime | None", getattr(item, "created_at", None))
