@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from ipaddress import ip_address
 from random import Random
 from typing import TYPE_CHECKING, Self, TypeVar, overload
 
@@ -18,7 +17,7 @@ from . import __version__
 from ._credentials import ApiKey, BearerToken, Credentials, Login, Source, fits, quota_line
 from ._gate import QuotaStore
 from ._retry import RetryPolicy, Timeouts
-from ._transport import Access, Pool, Settings, Transport
+from ._transport import ADDRESS, Access, Pool, Settings, Transport, is_loopback
 from ._wire import BadInput, Send, header_value
 from .errors import ConfigurationError, InvalidRequestError, InvalidResponseError, OutcomeUnknownError
 from .events import Hooks, RateLimited, Retry
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BASE_URL = "https://tryenvoy.ai/api/v1"
 _GRACE = 5.0  # seconds
-_ADDRESS = re.compile(r"[!-~]+")
 
 
 class EnvoyClient:
@@ -108,16 +106,17 @@ class EnvoyClient:
     def _use(self, transport: Transport) -> None:
         self._transport = transport
         send = self._send = transport.send if self._wrap is None else self._wrap(transport.send)
+        scope = _scope(transport.settings, transport.pool.line)
         self.auth = Auth(send)
-        self.api_keys = ApiKeys(send)
-        self.loads = Loads(send)
-        self.offers = Offers(send)
-        self.carriers = Carriers(send)
-        self.lane_preferences = LanePreferences(send)
-        self.calls = Calls(send)
-        self.outreaches = Outreaches(send)
-        self.webhook_endpoints = WebhookEndpoints(send)
-        self.webhook_messages = WebhookMessages(send)
+        self.api_keys = ApiKeys(send, scope=scope)
+        self.loads = Loads(send, scope=scope)
+        self.offers = Offers(send, scope=scope)
+        self.carriers = Carriers(send, scope=scope)
+        self.lane_preferences = LanePreferences(send, scope=scope)
+        self.calls = Calls(send, scope=scope, fetch=transport.fetch)
+        self.outreaches = Outreaches(send, scope=scope)
+        self.webhook_endpoints = WebhookEndpoints(send, scope=scope)
+        self.webhook_messages = WebhookMessages(send, scope=scope)
 
     async def _log_in(self, login: Login) -> BearerToken:
         found = await self.auth.login(login.email.reveal(), login.password.reveal())
@@ -266,26 +265,26 @@ def _organization(value: str | None) -> str | None:
     raise refused
 
 
+def _scope(settings: Settings, line: str) -> str:
+    """Name whose records a client sees: the organization's that is named, else those its credentials belong to."""
+    if settings.organization_id is None:
+        return line
+    return hashlib.blake2b(f"{settings.base_url}\n{settings.organization_id}".encode(), digest_size=16).hexdigest()
+
+
 def _base_url(text: str) -> str:
     """Check and normalise the base URL: `https`, or `http` to this machine, and nothing but a path behind."""
     try:
         url = URL(text)
     except (ValueError, IndexError):  # yarl trips over "https://[]@"
         url = URL()
-    if url.scheme not in {"https", "http"} or not url.host or not _ADDRESS.fullmatch(text):
+    if url.scheme not in {"https", "http"} or not url.host or not ADDRESS.fullmatch(text):
         msg = f"base_url must be an address like {BASE_URL}"
         raise ConfigurationError(msg)
-    if url.scheme == "http" and not _is_loopback(url.host):
+    if url.scheme == "http" and not is_loopback(url.host):
         msg = "base_url must use https: plain http is for loopback addresses only"
         raise ConfigurationError(msg)
     if url.raw_user is not None or url.raw_password is not None or "?" in text or "#" in text:
         msg = "base_url must not hold user info, a query, or a fragment"
         raise ConfigurationError(msg)
     return str(url).rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

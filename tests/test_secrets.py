@@ -21,6 +21,7 @@ from envoy_async import ApiKey, BearerToken, EnvoyClient, Login, models
 from envoy_async._converter import encode, structure
 from envoy_async._credentials import NO_SECRET, Secret
 from envoy_async._masking import masked, without_phones
+from envoy_async._transport._statuses import status_error
 from envoy_async._wire import BadInput, Request, Response, build
 from envoy_async.errors import (
     ConfigurationError,
@@ -28,7 +29,6 @@ from envoy_async.errors import (
     InvalidResponseError,
     OutcomeUnknownError,
     ServerError,
-    status_error,
 )
 from envoy_async.models import Call, Carrier, LoadContact, NewCarrier, Page
 from envoy_async.resources._checks import _RULES, _phone, check

@@ -116,7 +116,7 @@ class Forward(Generic[T]):
             return None
         if count < size and page.has_next:
             self._doubt("a page held fewer records than its size, and more followed")
-        self._probe([made(item) for item in page.items])
+        self._probe(page.items if self._probed < _PROBED else page.items[:: max(1, len(page.items) - 1)])
         self.found = self._count(page, fresh) or self.moved > moved
         covered = start + (size if page.has_next else count)
         behind, self._frontier = self._frontier, max(self._frontier, covered)
@@ -144,8 +144,9 @@ class Forward(Generic[T]):
             self._doubt(f"more than {REMEMBERED:,} records vanished at once, so that some may have come again")
         return fallen
 
-    def _probe(self, moments: list[datetime | None]) -> None:
+    def _probe(self, items: tuple[T, ...]) -> None:
         """Look whether the order is newest first: at all records of the first pages, then at the ends of each."""
+        moments = [made(item) for item in items]
         if self._probed < _PROBED:
             self._probed += 1
             self._ordered = self._ordered is not False and all(_falls(*pair) for pair in pairwise(moments))

@@ -7,7 +7,7 @@ they are all there were. A digest is made when a checkpoint asks for it, once fo
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -48,11 +48,10 @@ class Seen:
         known = self if self._earlier else self._ids
         return tuple({item.id: item for item in items if item.id not in known}.values())
 
-    def add(self, items: Iterable[Record]) -> None:
+    def add(self, items: Collection[Record]) -> None:
         """Remember items, which are fresh."""
-        for item in items:
-            self._ids[item.id] = None
-            self._added += 1
+        self._ids.update({item.id: None for item in items})
+        self._added += len(items)
         while self._most is not None and len(self._ids) > self._most:
             self._ids.popitem(last=False)
             self.whole = False

@@ -39,13 +39,15 @@ from ..events import tell
 from ..middleware import around
 from . import _log
 from ._access import Access, copied
+from ._addresses import ADDRESS, is_loopback
 from ._body import Body
 from ._call import Call, Settings
+from ._download import Fetcher
 from ._failures import SendOnce, judge, translate
 from ._pool import Lane, Pool
 from ._retrying import Retrying
 
-__all__ = ["Access", "Lane", "Pool", "Settings", "Transport"]
+__all__ = ["ADDRESS", "Access", "Lane", "Pool", "Settings", "Transport", "is_loopback"]
 
 _LARGE = 1024 * 1024  # bytes
 _CANCELLED = EnvoyError("the attempt was cancelled")  # stands in the ledger, never raised
@@ -93,6 +95,7 @@ class Transport:
         self._sleep = sleep
         self._random = random
         self._retrying = Retrying(settings, access, pool, clock=clock, sleep=sleep, random=random)
+        self.fetch = Fetcher(settings, pool, clock=clock, sleep=sleep, random=random).fetch
 
     def view(self, settings: Settings) -> Transport:
         """Return a transport with other settings over the same pool."""

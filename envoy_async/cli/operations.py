@@ -30,7 +30,7 @@ from .output import Format, chosen, records_of, sheet, write
 from .progress import Meter
 from .target import opened
 
-_PLAIN: set[object] = {str, int, float, bool, date, datetime, NoneType}
+_PLAIN: set[object] = {str, int, float, bool, date, datetime, Path, NoneType}
 _FLAGS = "flags"
 _CONNECTION = Group("Connection", sort_key=1)
 _OUTPUT = Group("Output", sort_key=2)
@@ -39,8 +39,8 @@ _OPERATIONS = Group("Operations", sort_key=1)
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
-class Flags:
-    """What every operation takes besides its own parameters."""
+class Connection:
+    """How to reach the API, for everything that asks it."""
 
     api_key: Annotated[str | None, Parameter(group=_CONNECTION)] = attrs.field(default=None, repr=False)
     """API key; else ENVOY_API_KEY."""
@@ -52,10 +52,6 @@ class Flags:
     """Address of the API; else ENVOY_BASE_URL, else the vendor's."""
     deadline: Annotated[float | None, Parameter(group=_CONNECTION)] = None
     """Seconds for the whole call, with its retries and waits."""
-    output: Annotated[Format | None, Parameter(group=_OUTPUT)] = None
-    """Default: a table on a terminal; elsewhere jsonl for listings, json for single answers."""
-    to: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
-    """File to write instead of stdout; it appears whole or not at all."""
 
     def client(self, *, token: str | None = None) -> EnvoyClient:
         """Build the client these flags ask for; without a credential among them, one with *token* if there is one."""
@@ -66,6 +62,17 @@ class Flags:
         known = known if chosen is None else BearerToken(chosen)
         timeouts = Timeouts() if self.deadline is None else Timeouts(deadline=self.deadline)
         return EnvoyClient(known, organization_id=self.organization_id, base_url=self.base_url, timeouts=timeouts)
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class Flags(Connection):
+    """What every operation takes besides its own parameters."""
+
+    output: Annotated[Format | None, Parameter(group=_OUTPUT)] = None
+    """Default: a table on a terminal; elsewhere jsonl for listings, json for single answers."""
+    to: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
+    """File to write instead of stdout; it appears whole or not at all."""
 
 
 @attrs.frozen
@@ -117,26 +124,26 @@ def operations(group: str, cls: type) -> Iterator[Operation]:
 def install(app: App) -> None:
     """Give *app* a command per group, and below it one per operation."""
     for group, cls in groups().items():
-        below = App(name=_dashed(group), help=_paragraphs(cls)[0], group=_OPERATIONS)
+        below = App(name=dashed(group), help=paragraphs(cls)[0], group=_OPERATIONS)
         for operation in operations(group, cls):
-            below.command(command(operation), name=_dashed(operation.name))
+            below.command(command(operation), name=dashed(operation.name))
         app.command(below)
 
 
 def command(operation: Operation) -> Callable[..., int]:
     """Make the function behind a command: its signature is what cyclopts parses."""
     parameters = operation.parameters
-    options = sorted(map(_option, parameters.values()), key=lambda option: option.kind)
+    options = sorted(map(option, parameters.values()), key=lambda parameter: parameter.kind)
     flags = inspect.Parameter(_FLAGS, inspect.Parameter.KEYWORD_ONLY, annotation=Flags, default=Flags())
     signature = inspect.Signature([*options, flags])
 
     def run(*args: object, **kwargs: object) -> int:
         given = signature.bind(*args, **kwargs).arguments
         flags = given.pop(_FLAGS, Flags())
-        values = {name: _value(parameters[name], value) for name, value in given.items()}
+        values = {name: argument(parameters[name], value) for name, value in given.items()}
         return _code(asyncio.run(_run(operation, values, flags)))
 
-    run.__doc__ = _help(operation.method)
+    run.__doc__ = help_of(operation.method)
     run.__signature__ = signature  # type: ignore[attr-defined]
     return run
 
@@ -149,7 +156,7 @@ async def _run(operation: Operation, values: Mapping[str, object], flags: Flags)
             if operation.item is None:
                 found = await cast("Any", answer)
                 if found is not None:  # what only deletes has no answer
-                    write(found, format, file)
+                    write(str(found) if isinstance(found, Path) else found, format, file)
                 return found
             sheet_ = sheet(format, file, list(attrs.fields_dict(cast("type[attrs.AttrsInstance]", operation.item))))
             title = f"{operation.group} {operation.name}"
@@ -171,7 +178,7 @@ def _code(answer: object) -> int:
     return 1 if failed or getattr(answer, "success", True) is False else 0
 
 
-def _option(parameter: inspect.Parameter) -> inspect.Parameter:
+def option(parameter: inspect.Parameter) -> inspect.Parameter:
     """Turn a method's parameter into one that cyclopts parses; `UNSET` is what is not given."""
     hidden = parameter.default is None or isinstance(parameter.default, Unset)
     members = _members(parameter.annotation)
@@ -200,21 +207,24 @@ def _is_plain(member: object) -> bool:
     return member in _PLAIN or get_origin(member) is Literal or (isinstance(member, type) and issubclass(member, Enum))
 
 
-def _value(parameter: inspect.Parameter, value: object) -> object:
+def argument(parameter: inspect.Parameter, value: object) -> object:
+    """Turn what cyclopts parsed into what the method takes."""
     if not isinstance(value, str) or all(map(_is_plain, _members(parameter.annotation))):
         return value
-    return read(value, parameter.annotation, f"--{_dashed(parameter.name)}")
+    return read(value, parameter.annotation, f"--{dashed(parameter.name)}")
 
 
-def _dashed(name: str) -> str:
+def dashed(name: str) -> str:
+    """Write a name as a shell does."""
     return name.replace("_", "-")
 
 
-def _help(method: Callable[..., object]) -> str:
+def help_of(method: Callable[..., object]) -> str:
     """Keep the first paragraph of a docstring, and its `Args:`, where cyclopts finds the help of options."""
-    first, *others = _paragraphs(method)
+    first, *others = paragraphs(method)
     return "\n\n".join([first, *(text for text in others if text.startswith("Args:"))])
 
 
-def _paragraphs(described: object) -> list[str]:
+def paragraphs(described: object) -> list[str]:
+    """Split a docstring."""
     return (inspect.getdoc(described) or "").split("\n\n")

@@ -8,18 +8,19 @@ to look here, and nowhere else.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from types import NoneType
-from typing import TypeVar, cast
+from typing import TypeVar, cast, get_args
 
 import attrs
 
-from .._converter import encode, readable, structure, unstructure
+from .._converter import OnInvalid, encode, readable, structure, structure_page, unstructure
 from .._credentials import NO_SECRET, Secret
-from .._paging import LARGEST_PAGE, Pages, Position, Record
+from .._paging import LARGEST_PAGE, Binding, Pages, Position, Record, Strategy, begin
 from .._retry import Kind, kind_of, outcome_unknown
 from .._wire import BadInput, Request, Response, Send, build, plain_path
+from ..bulk import patient
 from ..errors import EnvoyError, InvalidRequestError, InvalidResponseError, OutcomeUnknownError, at
 from ..events import tell
 from ..models import Page
@@ -29,6 +30,7 @@ from ._looking import Clock, Look, LookFor, started
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 _LARGEST = 2**53
+_UNDOCUMENTED = "the order of this listing is not documented"
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -37,11 +39,15 @@ def _now() -> datetime:
 
 
 class Resource:
-    """One group of operations, sent through `send`; `clock` tells when, for errors about an unknown outcome."""
+    """One group of operations, sent through `send`; `clock` tells when, for errors about an unknown outcome.
 
-    def __init__(self, send: Send, clock: Clock = _now) -> None:
+    `scope` tells whose records these are, for checkpoints of listings.
+    """
+
+    def __init__(self, send: Send, clock: Clock = _now, *, scope: str = "") -> None:
         self._send = send
         self._clock = clock
+        self._scope = scope
 
     async def _call(
         self,
@@ -60,7 +66,7 @@ class Resource:
 
         *look* is how an unsafe operation is looked for when its outcome stays unknown.
         """
-        request = _request(method, template, ids=ids, body=body, extra=extra)
+        request = _request(method, template, ids=ids, body=body, extra=extra, patient=patient.get())
         if keyed or secret:
             request = attrs.evolve(request, keyed=keyed, secret=secret)
         if look is None:
@@ -90,17 +96,39 @@ class Resource:
         page_size: int = LARGEST_PAGE,
         limit: int | None = None,
         paged: bool = True,
-        immutable_order: bool = False,
+        doubt: str | None = _UNDOCUMENTED,
+        newest_first: bool = False,
+        days: tuple[date, date] | None = None,
+        strategy: Strategy | None = None,
+        on_invalid: OnInvalid = "raise",
     ) -> Pages[R]:
-        """Build a listing; nothing is sent yet."""
+        """Build a listing; nothing is sent yet. `_paging.begin` says what the arguments mean."""
+        if on_invalid not in get_args(OnInvalid):
+            raise refused("on_invalid", f"on_invalid must be one of {', '.join(get_args(OnInvalid))}")
         _check("page", page, 1, _LARGEST)
         _check("page_size", page_size, 1, LARGEST_PAGE)
         if limit is not None:
             _check("limit", limit, 1, _LARGEST)
         size = page_size if limit is None or page > 1 else min(page_size, limit)
         request = _request("GET", template, ids=ids, query=query, paged=paged, patient=True)
-        position: Position[R] = Position(page=page, size=size, limit=limit, immutable_order=immutable_order)
-        return Pages(self._send, request, lambda response: _read(request, response, Page[item]), position)  # type: ignore[valid-type]
+        try:
+            position: Position[R] = begin(
+                strategy,
+                page=page,
+                size=size,
+                limit=limit,
+                doubt=doubt,
+                paged=paged,
+                newest_first=newest_first,
+                days=days,
+                collect=on_invalid == "collect",
+            )
+        except BadInput as bad:
+            error = refused(bad.param, str(bad))
+        else:
+            binding = Binding.of(request, self._scope, strategy)
+            return Pages(self._send, request, _reader(request, item, on_invalid), position, item=item, binding=binding)
+        raise error
 
 
 async def raw(
@@ -176,8 +204,18 @@ def _content(body: object, extra: Mapping[str, object] | None) -> bytes | None:
 def _read(request: Request, response: Response, answer: type[T]) -> T:
     if answer is NoneType:
         return cast("T", None)
+    return _judged(request, response, lambda body: structure(body, answer))
+
+
+def _reader(request: Request, item: type[R], on_invalid: OnInvalid) -> Callable[[Response], Page[R]]:
+    """Make what reads one page of a listing."""
+    return lambda response: _judged(request, response, lambda body: structure_page(body, item, on_invalid))
+
+
+def _judged(request: Request, response: Response, read: Callable[[bytes], T]) -> T:
+    """Read an answer; one that cannot be read becomes the error of this call."""
     try:
-        return structure(response.body, answer)
+        return read(response.body)
     except InvalidResponseError as error:
         error.with_traceback(None).status = response.status  # its frames hold the body
         failed: EnvoyError = error

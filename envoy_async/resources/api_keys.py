@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from types import NoneType
 
+from .._converter import OnInvalid
 from .._paging import Pages
 from ..errors import Reconciliation
 from ..models import UNSET, ApiKeyInfo, ApiKeyWithSecret, NewApiKey, Unset
@@ -36,12 +37,15 @@ class ApiKeys(Resource):
         body = NewApiKey(name=name, description=description, expires_at=expires_at)
         return await self._call(ApiKeyWithSecret, "POST", "/api-keys", body=body, look=_look_for_key)
 
-    def list(self) -> Pages[ApiKeyInfo]:
+    def list(self, *, on_invalid: OnInvalid = "raise") -> Pages[ApiKeyInfo]:
         """List the API keys without their secrets, in the server's order.
 
         Needs a bearer token. Source: `GET /api-keys` (seen).
+
+        Args:
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
         """
-        return self._pages(ApiKeyInfo, "/api-keys", paged=False)
+        return self._pages(ApiKeyInfo, "/api-keys", paged=False, on_invalid=on_invalid)
 
     async def get(self, api_key_id: str) -> ApiKeyInfo:
         """Return one API key without its secret. Needs a bearer token. Source: `GET /api-keys/{api_key_id}` (seen)."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
-from .._paging import Pages
+from .._converter import OnInvalid
+from .._paging import Pages, Strategy
 from ..errors import Reconciliation
 from ..models import Call, CallDirection, CallRecording, EndCallResult
-from ._base import Resource, refused
+from ._base import refused
 from ._looking import Look
+from ._recording import Recordings
 
+_FILTERED = "a filter on a field that may change, or whose meaning is not known, lets records come and go anywhere"
+_OTHER_ORDER = "in another order than newest first, records come in where the count hides that others went"
 _TELLING = ("load_id", "phone_number", "to_number")
 
 
-class Calls(Resource):
+class Calls(Recordings):
     """The calls of the organization."""
 
     async def create(self, *, extra: Mapping[str, object] | None = None) -> Call:
@@ -44,6 +48,8 @@ class Calls(Resource):
         page: int = 1,
         page_size: int = 100,
         limit: int | None = None,
+        strategy: Strategy | None = None,
+        on_invalid: OnInvalid = "raise",
     ) -> Pages[Call]:
         """List calls, newest first unless ordered otherwise. Source: `GET /calls` (seen).
 
@@ -58,6 +64,8 @@ class Calls(Resource):
             page: page to begin with, counted from 1.
             page_size: records per request, 1 to 100.
             limit: most records to deliver; `None` for all.
+            strategy: how to keep up while rows come and go; `None` for the best that fits; `windows` needs days.
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
         """
         query = {
             "status": status,
@@ -67,11 +75,22 @@ class Calls(Resource):
             "order_by": order_by,
             "order_desc": order_desc,
         }
-        # a filter on a field that may change, or whose meaning is not known, lets rows come and go in the middle
-        filters = (status, time_period, start_date, end_date, search)
-        provable = order_by in {None, "created_at"} and order_desc is not False and filters == (None,) * 5
+        newest_first = order_by in {None, "created_at"} and order_desc is not False
+        doubt = None if newest_first else _OTHER_ORDER
+        if (status, time_period, start_date, end_date, search) != (None,) * 5:
+            doubt = _FILTERED
         return self._pages(
-            Call, "/calls", query=query, page=page, page_size=page_size, limit=limit, immutable_order=provable
+            Call,
+            "/calls",
+            query=query,
+            page=page,
+            page_size=page_size,
+            limit=limit,
+            doubt=doubt,
+            newest_first=newest_first,
+            days=None if start_date is None or end_date is None else (start_date, end_date),
+            strategy=strategy,
+            on_invalid=on_invalid,
         )
 
     async def get(self, call_id: str) -> Call:
@@ -104,7 +123,7 @@ class Calls(Resource):
 
     async def recording(self, call_id: str) -> CallRecording:
         """Return where to play the recording; the address expires. Source: `GET /calls/{call_id}/recording` (seen)."""
-        return await self._call(CallRecording, "GET", "/calls/{call_id}/recording", ids={"call_id": call_id})
+        return await self._recording(call_id)
 
 
 def _days(start_date: date | None, end_date: date | None) -> dict[str, date | None]:

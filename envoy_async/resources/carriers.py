@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import cast
 
-from .._paging import Pages
+from .._converter import OnInvalid
+from .._paging import Pages, Sweeping
 from .._wire import BadInput
 from ..errors import Reconciliation
 from ..models import UNSET, AuditNote, Carrier, CarrierBatchItem, CarrierBatchResult, NewCarrier, Unset
@@ -80,15 +81,27 @@ class Carriers(Resource):
             [told.identifier for told in answer.results],
         )
 
-    def list(self, *, page: int = 1, page_size: int = 100, limit: int | None = None) -> Pages[Carrier]:
+    def list(
+        self,
+        *,
+        page: int = 1,
+        page_size: int = 100,
+        limit: int | None = None,
+        strategy: Sweeping | None = None,
+        on_invalid: OnInvalid = "raise",
+    ) -> Pages[Carrier]:
         """List carriers in the server's order, which is not documented. Source: `GET /carriers` (partial).
 
         Args:
             page: page to begin with, counted from 1.
             page_size: records per request, 1 to 100.
             limit: most records to deliver; `None` for all.
+            strategy: how to keep up while rows come and go; `None` for the best that fits.
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
         """
-        return self._pages(Carrier, "/carriers", page=page, page_size=page_size, limit=limit)
+        return self._pages(
+            Carrier, "/carriers", page=page, page_size=page_size, limit=limit, strategy=strategy, on_invalid=on_invalid
+        )
 
     async def get(self, carrier_id: str) -> Carrier:
         """Return one carrier. Source: `GET /carriers/{carrier_id}` (inferred: path and answer are assumed)."""

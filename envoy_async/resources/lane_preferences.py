@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .._converter import OnInvalid
 from .._paging import Pages
 from ..models import (
     UNSET,
@@ -23,7 +24,9 @@ _ONE = "/carriers/{carrier_id}/lane-preferences/{preference_id}"
 class LanePreferences(Resource):
     """The lanes of a carrier. All operations need a bearer token, of an owner or admin."""
 
-    def list(self, carrier_id: str, *, is_active: bool | None = None) -> Pages[LanePreferenceWithLane]:
+    def list(
+        self, carrier_id: str, *, is_active: bool | None = None, on_invalid: OnInvalid = "raise"
+    ) -> Pages[LanePreferenceWithLane]:
         """List a carrier's lane preferences in the server's order, which is not documented.
 
         Needs a bearer token. Source: `GET /carriers/{carrier_id}/lane-preferences` (partial).
@@ -31,10 +34,11 @@ class LanePreferences(Resource):
         Args:
             carrier_id: the carrier.
             is_active: keep only those in this state.
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
         """
         query = {"is_active": is_active}
         template, ids = "/carriers/{carrier_id}/lane-preferences", {"carrier_id": carrier_id}
-        return self._pages(LanePreferenceWithLane, template, ids=ids, query=query, paged=False)
+        return self._pages(LanePreferenceWithLane, template, ids=ids, query=query, paged=False, on_invalid=on_invalid)
 
     async def update(self, carrier_id: str, preference_id: str, *, is_active: bool) -> LanePreference:
         """Switch a lane preference on or off without a reason, and return it. Needs a bearer token.

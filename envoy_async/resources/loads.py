@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 
-from .._paging import Pages
+from .._converter import OnInvalid
+from .._paging import Pages, Sweeping
 from ..models import (
     UNSET,
     Call,
@@ -58,15 +59,27 @@ class Loads(Resource):
         told = [result.load_identifier for result in answer.results]
         return matched(answer, "/loads/batch", answer.total_loads, list(map(_number, loads)), told)
 
-    def list(self, *, page: int = 1, page_size: int = 100, limit: int | None = None) -> Pages[Load]:
+    def list(
+        self,
+        *,
+        page: int = 1,
+        page_size: int = 100,
+        limit: int | None = None,
+        strategy: Sweeping | None = None,
+        on_invalid: OnInvalid = "raise",
+    ) -> Pages[Load]:
         """List loads in the server's order, which is not documented. Source: `GET /loads` (partial).
 
         Args:
             page: page to begin with, counted from 1.
             page_size: records per request, 1 to 100.
             limit: most records to deliver; `None` for all.
+            strategy: how to keep up while rows come and go; `None` for the best that fits.
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
         """
-        return self._pages(Load, "/loads", page=page, page_size=page_size, limit=limit)
+        return self._pages(
+            Load, "/loads", page=page, page_size=page_size, limit=limit, strategy=strategy, on_invalid=on_invalid
+        )
 
     async def get(self, load_id: str) -> Load:
         """Return one load. Source: `GET /loads/{load_id}` (partial)."""
@@ -93,17 +106,35 @@ class Loads(Resource):
         """
         return await self._call(dict[str, object], "GET", "/loads/tab-counts")
 
-    def calls(self, load_id: str) -> Pages[Call]:
-        """List the calls tied to a load, newest first. Source: `GET /loads/{load_id}/calls` (seen)."""
-        return self._pages(Call, "/loads/{load_id}/calls", ids={"load_id": load_id}, paged=False)
+    def calls(self, load_id: str, *, on_invalid: OnInvalid = "raise") -> Pages[Call]:
+        """List the calls tied to a load, newest first. Source: `GET /loads/{load_id}/calls` (seen).
 
-    def verifications(self, load_id: str) -> Pages[CarrierVerification]:
-        """List failed carrier checks. Source: `GET /loads/{load_id}/verifications` (partial)."""
-        return self._pages(CarrierVerification, "/loads/{load_id}/verifications", ids={"load_id": load_id}, paged=False)
+        Args:
+            load_id: the load.
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
+        """
+        ids = {"load_id": load_id}
+        return self._pages(Call, "/loads/{load_id}/calls", ids=ids, paged=False, on_invalid=on_invalid)
 
-    def escalations(self, load_id: str) -> Pages[Escalation]:
-        """List the active escalations, newest first. Source: `GET /loads/{load_id}/escalations` (seen)."""
-        return self._pages(Escalation, "/loads/{load_id}/escalations", ids={"load_id": load_id}, paged=False)
+    def verifications(self, load_id: str, *, on_invalid: OnInvalid = "raise") -> Pages[CarrierVerification]:
+        """List failed carrier checks. Source: `GET /loads/{load_id}/verifications` (partial).
+
+        Args:
+            load_id: the load.
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
+        """
+        template, ids = "/loads/{load_id}/verifications", {"load_id": load_id}
+        return self._pages(CarrierVerification, template, ids=ids, paged=False, on_invalid=on_invalid)
+
+    def escalations(self, load_id: str, *, on_invalid: OnInvalid = "raise") -> Pages[Escalation]:
+        """List the active escalations, newest first. Source: `GET /loads/{load_id}/escalations` (seen).
+
+        Args:
+            load_id: the load.
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
+        """
+        ids = {"load_id": load_id}
+        return self._pages(Escalation, "/loads/{load_id}/escalations", ids=ids, paged=False, on_invalid=on_invalid)
 
 
 def _number(load: object) -> str:

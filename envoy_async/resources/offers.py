@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .._paging import Pages
+from .._converter import OnInvalid
+from .._paging import Pages, Sweeping
 from ..errors import Reconciliation
 from ..models import UNSET, NewOffer, Offer, OfferUpdate, Unset
 from ._base import Resource
@@ -52,15 +53,27 @@ class Offers(Resource):
         )
         return await self._call(Offer, "POST", "/offers", body=body, extra=extra, look=_look_for_offer)
 
-    def list(self, *, page: int = 1, page_size: int = 100, limit: int | None = None) -> Pages[Offer]:
+    def list(
+        self,
+        *,
+        page: int = 1,
+        page_size: int = 100,
+        limit: int | None = None,
+        strategy: Sweeping | None = None,
+        on_invalid: OnInvalid = "raise",
+    ) -> Pages[Offer]:
         """List offers in the server's order, which is not documented. Source: `GET /offers` (partial).
 
         Args:
             page: page to begin with, counted from 1.
             page_size: records per request, 1 to 100.
             limit: most records to deliver; `None` for all.
+            strategy: how to keep up while rows come and go; `None` for the best that fits.
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
         """
-        return self._pages(Offer, "/offers", page=page, page_size=page_size, limit=limit)
+        return self._pages(
+            Offer, "/offers", page=page, page_size=page_size, limit=limit, strategy=strategy, on_invalid=on_invalid
+        )
 
     async def get(self, offer_id: str) -> Offer:
         """Return one offer. Source: `GET /offers/{offer_id}` (inferred: path and answer are assumed)."""

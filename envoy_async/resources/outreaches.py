@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .._paging import Pages
+from .._converter import OnInvalid
+from .._paging import Pages, Sweeping
 from ..errors import Reconciliation
 from ..models import UNSET, NewOutreach, Outreach, Unset
 from ._base import Resource
@@ -40,15 +41,33 @@ class Outreaches(Resource):
         body = NewOutreach(carrier_id=carrier_id, load_id=load_id, modality=modality)
         return await self._call(Outreach, "POST", "/outreaches", body=body, extra=extra, look=_look_for_outreach)
 
-    def list(self, *, page: int = 1, page_size: int = 100, limit: int | None = None) -> Pages[Outreach]:
+    def list(
+        self,
+        *,
+        page: int = 1,
+        page_size: int = 100,
+        limit: int | None = None,
+        strategy: Sweeping | None = None,
+        on_invalid: OnInvalid = "raise",
+    ) -> Pages[Outreach]:
         """List outreaches in the server's order. Source: `GET /outreaches` (inferred: path and answer are assumed).
 
         Args:
             page: page to begin with, counted from 1.
             page_size: records per request, 1 to 100.
             limit: most records to deliver; `None` for all.
+            strategy: how to keep up while rows come and go; `None` for the best that fits.
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
         """
-        return self._pages(Outreach, "/outreaches", page=page, page_size=page_size, limit=limit)
+        return self._pages(
+            Outreach,
+            "/outreaches",
+            page=page,
+            page_size=page_size,
+            limit=limit,
+            strategy=strategy,
+            on_invalid=on_invalid,
+        )
 
     async def get(self, outreach_id: str) -> Outreach:
         """Return one outreach with its carrier. Source: `GET /outreaches/{outreach_id}` (partial)."""

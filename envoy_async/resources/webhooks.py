@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import NoneType
 
-from .._paging import Pages
+from .._converter import OnInvalid
+from .._paging import Pages, Sweeping
 from ..errors import Reconciliation
 from ..models import (
     UNSET,
@@ -65,9 +66,13 @@ class WebhookEndpoints(Resource):
             WebhookEndpointWithSecret, "POST", "/webhooks/endpoints", body=body, look=_look_for_endpoint
         )
 
-    def list(self) -> Pages[WebhookEndpoint]:
-        """List the endpoints without their secrets. Source: `GET /webhooks/endpoints` (inferred: a bare array)."""
-        return self._pages(WebhookEndpoint, "/webhooks/endpoints", paged=False)
+    def list(self, *, on_invalid: OnInvalid = "raise") -> Pages[WebhookEndpoint]:
+        """List the endpoints without their secrets. Source: `GET /webhooks/endpoints` (inferred: a bare array).
+
+        Args:
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
+        """
+        return self._pages(WebhookEndpoint, "/webhooks/endpoints", paged=False, on_invalid=on_invalid)
 
     async def get(self, endpoint_id: str) -> WebhookEndpoint:
         """Return one endpoint without its secret. Source: `GET /webhooks/endpoints/{endpoint_id}` (partial)."""
@@ -127,7 +132,14 @@ class WebhookEndpoints(Resource):
         return await self._call(WebhookEndpointWithSecret, "POST", path, ids=ids, body={}, look=look)
 
     def messages(
-        self, endpoint_id: str, *, page: int = 1, page_size: int = 100, limit: int | None = None
+        self,
+        endpoint_id: str,
+        *,
+        page: int = 1,
+        page_size: int = 100,
+        limit: int | None = None,
+        strategy: Sweeping | None = None,
+        on_invalid: OnInvalid = "raise",
     ) -> Pages[WebhookAttempt]:
         """List the attempts to deliver to an endpoint, in the server's order.
 
@@ -138,23 +150,42 @@ class WebhookEndpoints(Resource):
             page: page to begin with, counted from 1.
             page_size: records per request, 1 to 100.
             limit: most records to deliver; `None` for all.
+            strategy: how to keep up while rows come and go; `None` for the best that fits.
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
         """
         ids = {"endpoint_id": endpoint_id}
-        return self._pages(WebhookAttempt, f"{_ONE}/messages", ids=ids, page=page, page_size=page_size, limit=limit)
+        return self._pages(
+            WebhookAttempt,
+            f"{_ONE}/messages",
+            ids=ids,
+            page=page,
+            page_size=page_size,
+            limit=limit,
+            strategy=strategy,
+            on_invalid=on_invalid,
+        )
 
-    def event_types(self) -> Pages[WebhookEventType]:
-        """List the kinds of events one can subscribe to. Source: `GET /webhooks/event-types` (partial)."""
-        return self._pages(WebhookEventType, "/webhooks/event-types", paged=False)
+    def event_types(self, *, on_invalid: OnInvalid = "raise") -> Pages[WebhookEventType]:
+        """List the kinds of events one can subscribe to. Source: `GET /webhooks/event-types` (partial).
+
+        Args:
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
+        """
+        return self._pages(WebhookEventType, "/webhooks/event-types", paged=False, on_invalid=on_invalid)
 
 
 class WebhookMessages(Resource):
     """The events sent, or still to be sent, to endpoints."""
 
-    def attempts(self, message_id: str) -> Pages[WebhookAttempt]:
-        """List the attempts to deliver a message. Source: `GET /webhooks/messages/{message_id}/attempts` (partial)."""
-        return self._pages(
-            WebhookAttempt, "/webhooks/messages/{message_id}/attempts", ids={"message_id": message_id}, paged=False
-        )
+    def attempts(self, message_id: str, *, on_invalid: OnInvalid = "raise") -> Pages[WebhookAttempt]:
+        """List the attempts to deliver a message. Source: `GET /webhooks/messages/{message_id}/attempts` (partial).
+
+        Args:
+            message_id: the message.
+            on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
+        """
+        template, ids = "/webhooks/messages/{message_id}/attempts", {"message_id": message_id}
+        return self._pages(WebhookAttempt, template, ids=ids, paged=False, on_invalid=on_invalid)
 
     async def replay(self, message_id: str, *, endpoint_id: str) -> WebhookMessageState:
         """Deliver a message again, and return how it stands; it keeps its `webhook-id`, so receivers can tell.

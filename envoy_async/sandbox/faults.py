@@ -32,7 +32,8 @@ TOO_MANY_REQUESTS = 429
 class Fault:
     """One scripted fault, applied to the matching requests ``nth`` to ``nth + times - 1`` (for ever: ``times=None``).
 
-    ``path`` is a template such as ``/calls/{call_id}``; it and ``method`` may be ``"*"``. Effects:
+    ``path`` is a template such as ``/calls/{call_id}``; it and ``method`` may be ``"*"``. The file of a recording is
+    ``/recordings/{call_id}.mp4``. Effects:
     ``delay`` seconds first, then one of: ``drop="before"`` (connection closed, nothing ran), ``status`` and
     ``body`` (answered, nothing ran), ``drop="after"`` (ran, connection closed), ``cut`` (ran, only so many bytes
     of the body sent, connection closed). With none of them the operation runs and is answered as usual.

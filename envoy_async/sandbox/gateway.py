@@ -18,7 +18,7 @@ from .calling import advance
 from .faults import FaultBook
 from .operations import OPERATIONS
 from .quota import category_of
-from .recordings import recording_file
+from .recordings import TEMPLATE, recording_file
 from .routing import Inquiry, Operation, Route, Routes
 from .validation import parse_body
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .quota import Ledger, Standing
 
 BASE_PATH = "/api/v1"
-OK = 200
+REFUSED = 403
 
 
 @attrs.frozen(kw_only=True)
@@ -86,7 +86,8 @@ class Gateway:
         """Answer one request and write it down; None means the connection is to be dropped."""
         at = self.clock()
         try:
-            reply = self._recording(request) or await self._admit(request, at)
+            file = self._recording(request)
+            reply = await self._admit(request, at) if file is None else await self._handed_out(file, request)
         except ConnectionError:  # the caller left in the middle of the body
             reply = None
         status = reply.status if reply else 0
@@ -95,8 +96,21 @@ class Gateway:
 
     def _recording(self, request: web.BaseRequest) -> Reply | None:
         """Serve the file behind a recording link of any organization; None when the path is no such link's."""
-        replies = [recording_file(store, request.path, request.query) for store in self.organizations.filled]
-        return next((reply for reply in replies if reply is not None and reply.status == OK), replies[0])
+        filled = self.organizations.filled
+        replies = [recording_file(store, request.path, request.query, request.headers) for store in filled]
+        return next((reply for reply in replies if reply is not None and reply.status != REFUSED), replies[0])
+
+    async def _handed_out(self, file: Reply, request: web.BaseRequest) -> Reply | None:
+        """Let the scripted faults have their say about the file of a recording, which has no quota."""
+        fault = self._book.take(request.method, TEMPLATE)
+        if fault is None:
+            return file
+        if fault.delay > 0:
+            await asyncio.sleep(fault.delay)
+        scripted = fault.reply(file.headers)
+        if fault.drop or scripted is not None:
+            return None if fault.drop else scripted
+        return attrs.evolve(file, headers=fault.over(file.headers), cut=fault.cut)
 
     async def _admit(self, request: web.BaseRequest, now: float) -> Reply | None:
         """Check credential and quota, and let the scripted faults have their say."""

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 import aiohttp
 import pytest
 
-from envoy_async.sandbox import Sandbox
+from envoy_async.sandbox import Fault, Sandbox
 from envoy_async.sandbox.answers import timestamp
+from envoy_async.sandbox.recordings import recording_bytes
 
 Send: TypeAlias = Callable[..., Awaitable[tuple[int, Mapping[str, str], Any]]]
 
@@ -353,6 +354,62 @@ async def test_a_forged_or_expired_link_is_refused(sandbox: Sandbox, send: Send)
         now[0] += 3_600
         statuses = [(await send(other, "GET", link, headers={}))[0] for link in (url, url + "0", url.split("?")[0])]
     assert statuses == [403, 403, 403]
+
+
+RANGES = [
+    ("bytes=0-", 206, slice(0, None)),
+    ("bytes=4119-", 206, slice(4119, None)),
+    ("bytes=5-9", 206, slice(5, 10)),
+    ("bytes=5-9999", 206, slice(5, None)),
+    ("bytes=-20", 206, slice(-20, None)),
+    ("bytes=-9999", 206, slice(0, None)),
+    ("bytes=4120-", 416, slice(0, 0)),
+    ("bytes=-0", 416, slice(0, 0)),
+    ("bytes=0-1,5-6", 200, slice(0, None)),
+    ("items=0-1", 200, slice(0, None)),
+]
+
+
+@pytest.mark.parametrize(("wanted", "expected", "part"), RANGES)
+async def test_a_recording_is_served_in_parts(
+    sandbox: Sandbox, send: Send, wanted: str, expected: int, part: Any
+) -> None:
+    """One range gives that part and says where it lies; one behind the end is a 416; what is no range is ignored."""
+    call = some_call(sandbox, recording_status="AVAILABLE")
+    url = (await send(sandbox, "GET", f"/calls/{call['id']}/recording"))[2]["url"]
+    file = recording_bytes(str(call["id"]))
+    status, headers, body = await send(sandbox, "GET", url, headers={"Range": wanted})
+    assert (status, body or b"", headers["Accept-Ranges"]) == (expected, file[part], "bytes")
+    first = part.indices(len(file))[0]
+    told = {200: None, 206: f"bytes {first}-{first + len(body or b'') - 1}/4120", 416: "bytes */4120"}
+    assert headers.get("Content-Range") == told[expected]
+
+
+async def test_a_part_of_another_version_is_the_whole(sandbox: Sandbox, send: Send) -> None:
+    """A range under the condition of a tag holds for the file of that tag alone."""
+    call = some_call(sandbox, recording_status="AVAILABLE")
+    url = (await send(sandbox, "GET", f"/calls/{call['id']}/recording"))[2]["url"]
+    tag = (await send(sandbox, "GET", url, headers={}))[1]["ETag"]
+    for condition, expected in ((tag, 206), ('"other"', 200)):
+        headers = {"Range": "bytes=9-", "If-Range": condition}
+        assert (await send(sandbox, "GET", url, headers=headers))[0] == expected
+
+
+async def test_faults_hit_files_of_recordings_too(sandbox: Sandbox, send: Send) -> None:
+    """A script may cut, refuse, delay, or drop a file under the path `/recordings/{call_id}.mp4`."""
+    call = some_call(sandbox, recording_status="AVAILABLE")
+    url = (await send(sandbox, "GET", f"/calls/{call['id']}/recording"))[2]["url"]
+    path = "/recordings/{call_id}.mp4"
+    sandbox.fail(Fault(path=path, status=503))
+    sandbox.fail(Fault(path=path, nth=2, delay=0.001, headers={"ETag": '"other"'}))
+    sandbox.fail(Fault(path=path, nth=3, cut=10))
+    sandbox.fail(Fault(path=path, nth=4, times=2, drop="before"))  # aiohttp asks a second time by itself
+    assert (await send(sandbox, "GET", url, headers={}))[0] == 503
+    assert (await send(sandbox, "GET", url, headers={}))[1]["ETag"] == '"other"'
+    for _ in range(2):
+        with pytest.raises(aiohttp.ClientError):
+            await send(sandbox, "GET", url, headers={})
+    assert (await send(sandbox, "GET", url, headers={}))[0] == 200
 
 
 async def test_a_call_without_recording_is_a_404(sandbox: Sandbox, send: Send) -> None:

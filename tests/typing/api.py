@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
+from pathlib import Path
 from types import ModuleType
 from typing import Literal, assert_type
 
@@ -125,6 +126,8 @@ async def calls(envoy: EnvoyClient) -> None:
     assert_type(await envoy.calls.join("call_1"), dict[str, object])
     assert_type(await envoy.calls.end("call_1"), EndCallResult)
     assert_type(await envoy.calls.recording("call_1"), CallRecording)
+    assert_type(await envoy.calls.download_recording("call_1", "talk.m4a"), Path)
+    assert_type(await envoy.calls.download_recording("call_1", Path("recordings")), Path)
     call.id = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
