@@ -1,0 +1,191 @@
+"""The work folder beside the file: parts, the state that names them, and the lock.
+
+The rule: what counts is what `state.json` names, and it is replaced in one step after the part it names last is safe on
+the disk. So a process may be killed between any two instructions: what the state does not name is swept away, and what
+it names is whole. A folder without a state holds nothing.
+
+The lock is one of the kernel (flock), which ends with the process that holds it. Where Python has none (Windows), two
+exports of one file at once are not told apart.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import date, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Literal, Self
+
+import attrs
+import msgspec
+
+from ..errors import ConfigurationError
+from ._manifest import LeftOut, Manifest
+
+Mode = Literal["export", "update"]
+_LAYOUT = 1
+_SUFFIX = ".parts"
+_STATE, _LOCK, _WHOLE = "state.json", "lock", "whole"
+
+
+@attrs.frozen(kw_only=True)
+class State:
+    """How far an export has come."""
+
+    mode: Mode
+    checkpoint: str = ""
+    """Of the listing, after the last record of the last part; empty before the first."""
+    overwrite: bool = False
+    since: date | None = None
+    parts: tuple[int, ...] = ()
+    """Bytes of each part."""
+    records: int = 0
+    id_digest: str = ""
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+    invalid: tuple[LeftOut, ...] = ()
+    ended: Manifest | None = None
+    """What there is to tell of the listing, once it has ended; the file is not yet put together."""
+    layout: int = _LAYOUT
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that its name never stands for half of it, not even after a power cut."""
+    draft = path.with_name(f"{path.name}.new")
+    with naming(draft), draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+@contextmanager
+def naming(path: Path) -> Generator[None]:
+    """Let an error of the system, such as that of a full disk, tell which file it is about."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+class Folder:
+    """The work folder of one file, held by one export at a time: `with Folder(path) as folder`."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.path = file.with_name(f"{file.name}{_SUFFIX}")
+        self.whole = self.path / _WHOLE
+        """Where the file is put together."""
+        self.left_over = False
+        """Whether the folder was there before."""
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "the folder to export to does not exist", str(self.path.parent))
+        if self._file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self._file))
+        locked = False
+        while not locked:
+            self.left_over = self.path.is_dir()
+            self.path.mkdir(exist_ok=True)
+            with suppress(FileNotFoundError):  # an export that came to its end removed the folder meanwhile
+                locked = self._locked()
+        return self
+
+    def _locked(self) -> bool:
+        """Take the lock; false when its file is no longer the one in the folder."""
+        lock = self.path / _LOCK
+        with ExitStack() as stack:
+            file = stack.enter_context(lock.open("ab"))
+            if not _flock(file):
+                msg = f"another export to {self.path.name.removesuffix(_SUFFIX)} is running: one at a time"
+                raise ConfigurationError(msg)
+            if not os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                return False
+            self._held = stack.pop_all()
+        return True
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        """Let go of the folder; without a state, it is removed."""
+        gone = not (self.path / _STATE).exists()
+        with suppress(OSError):  # Windows removes no open file, and what is left over does no harm
+            if gone:
+                self.sweep(0)
+                (self.path / _LOCK).unlink()
+                self.path.rmdir()
+        self._held.close()
+
+    def load(self) -> State | None:
+        """Read how far an unfinished export has come; `None` when there is none.
+
+        Raises:
+            ConfigurationError: the state or a part is damaged; the message names the file.
+        """
+        path = self.path / _STATE
+        try:
+            state = msgspec.json.decode(path.read_bytes(), type=State)
+        except FileNotFoundError:
+            return None
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise self._damaged(path) from None
+        if state.layout != _LAYOUT:
+            raise self._damaged(path)
+        for number, size in enumerate(state.parts):
+            part = self._part(number)
+            if not part.is_file() or part.stat().st_size != size:
+                raise self._damaged(part)
+        return state
+
+    def _damaged(self, path: Path) -> ConfigurationError:
+        return ConfigurationError(f"{path} is damaged: remove {self.path.name}, and export from the beginning")
+
+    def _part(self, number: int) -> Path:
+        return self.path / f"part-{number:06}.jsonl"
+
+    def save(self, state: State) -> None:
+        """Replace the state."""
+        write_whole(self.path / _STATE, msgspec.json.encode(state))
+
+    def keep(self, lines: Sequence[bytes], state: State) -> State:
+        """Write one more part, if there are lines for one, and the state that names it; returns that."""
+        if lines:
+            content = b"".join(lines)
+            write_whole(self._part(len(state.parts)), content)
+            state = attrs.evolve(state, parts=(*state.parts, len(content)))
+        self.save(state)
+        return state
+
+    def sweep(self, parts: int) -> None:
+        """Remove all but the state, the lock, and the first *parts* parts."""
+        named = {self.path / _STATE, self.path / _LOCK, *map(self._part, range(parts))}
+        for path in set(self.path.iterdir()) - named:
+            path.unlink()
+
+    def lines(self, parts: int) -> Iterator[bytes]:
+        """Read the records of the first *parts* parts, line by line."""
+        for number in range(parts):
+            with self._part(number).open("rb") as file:
+                yield from file
+
+    def clear(self) -> None:
+        """Forget the state: from now on the folder holds nothing."""
+        (self.path / _STATE).unlink()
+
+
+def _flock(file: BinaryIO) -> bool:
+    """Take the kernel's lock on a file, which ends with this process; returns whether it was free."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,195 @@
+"""Export, update, and estimate: what is refused, what goes on, and the file at the end.
+
+The rule: all that can be refused is refused before the first request. The file appears in one step, then its manifest,
+and the work folder goes last; killed between these, a resumed run does the rest, and asks the server for nothing.
+
+An update counts its days from the newest time in the records, so that this machine's clock has no say in what is
+fetched. The zone in which the server counts days is not known, so less than a day of overlap could miss records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from .._paging import Pages, Record
+from ..errors import CheckpointMismatchError, ConfigurationError
+from ._finishing import finish
+from ._folder import Folder, Mode, State
+from ._formats import Target, target_of
+from ._listing import Progress, gather
+from ._manifest import Manifest
+from ._stdout import STDOUT, to_stdout
+from ._threads import Stop, in_thread
+
+T = TypeVar("T", bound=Record)
+_DAYS = frozenset({"start_date", "end_date", "time_period"})
+
+
+async def export(
+    pages: Pages[T],
+    to: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Write a listing to a file, whole or not at all, and its manifest beside it.
+
+    The ending names the format: `.jsonl`, `.ndjson`, `.csv` (each also with `.gz` or `.zst` behind it), or `.parquet`.
+    Until the listing has ended, its records lie in the folder `<name>.parts`.
+
+    Args:
+        pages: the listing, from its beginning.
+        to: the file; `-` writes JSON lines to standard output, without a manifest.
+        resume: go on with an export that was interrupted; begin when there is none.
+        overwrite: replace the file if there is one, and drop what an interrupted export left unless it is resumed.
+        progress: is told the listing's report after each page.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        ConfigurationError: no such format, a file that exists, another export that is running or unfinished, or
+            a damaged work folder; nothing was sent.
+        CheckpointMismatchError: the interrupted export is of another listing.
+        OSError: the disk is full, or the folder missing; what was fetched is kept.
+    """
+    if str(to) == STDOUT:
+        return await to_stdout(pages, progress, plain=not (resume or overwrite))
+    target = target_of(to, pages.item)
+    with Folder(target.path) as folder:
+        state = None if overwrite and not resume else _unfinished(folder, "export", resume=resume)
+        if state is None and resume and not overwrite and folder.left_over:
+            done = Manifest.beside(target.path)
+            if done is not None and target.path.exists():
+                return done  # it was killed while it removed the work folder
+        ours = state is not None and (state.overwrite or state.ended is not None)
+        if target.path.exists() and not overwrite and not ours:
+            msg = f"{target.path} exists already: pass overwrite=True to replace it"
+            raise ConfigurationError(msg)
+        state = state or State(mode="export", overwrite=overwrite)
+        return await _run(pages, target, folder, state, progress=progress)
+
+
+async def update(
+    listing: Callable[[date | None], Pages[T]],
+    to: str | Path,
+    *,
+    overlap: timedelta = timedelta(days=2),
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Bring an exported file up to date: what is new or changed since its manifest replaces or joins what is there.
+
+    Rows that stay keep their order, and those that came anew follow in the order of the listing. Rows the server has
+    deleted stay. Only the ids of the new records are held in memory. Without a file, the whole listing is exported.
+
+    Args:
+        listing: makes the listing from a first day on, or the whole one for `None`.
+        to: the file.
+        overlap: how long before the newest time in the file to begin, for records that changed late.
+        resume: go on with an update that was interrupted; begin when there is none.
+        progress: is told the listing's report after each page.
+
+    Returns:
+        The manifest of the whole file; its counts of pages and requests are those of this update.
+
+    Raises:
+        ConfigurationError: as `export`, or a file that exists without a manifest, or whose records have no `id`.
+        CheckpointMismatchError: the file, or the interrupted update, is of another listing.
+        OSError: the disk is full, or the folder missing; what was fetched is kept.
+    """
+    path = Path(to)
+    if str(to) == STDOUT or overlap < timedelta(0):
+        msg = "an update needs a file to work on, and an overlap that is not negative"
+        raise ConfigurationError(msg)
+    with Folder(path) as folder:
+        state = _unfinished(folder, "update", resume=resume)
+        previous = _previous(path, state)
+        state = state or State(mode="update", since=_first_day(previous, overlap))
+        pages = listing(state.since)
+        target = _updatable(target_of(path, pages.item))
+        if previous is not None:
+            _compare(previous, pages, state.since)
+        return await _run(pages, target, folder, state, progress=progress, previous=previous)
+
+
+def _unfinished(folder: Folder, mode: Mode, *, resume: bool) -> State | None:
+    """Give the state of the interrupted run that is to go on; `None` for a new one."""
+    state = folder.load()
+    if state is None or (not (state.parts or state.ended) and not (resume and state.mode == mode)):
+        return None
+    if state.mode != mode:
+        msg = f"{folder.path} holds an unfinished {state.mode}: go on with {state.mode}(resume=True), or remove it"
+        raise ConfigurationError(msg)
+    if not resume:
+        msg = f"{folder.path} holds an unfinished {mode}: go on with resume=True, or remove it"
+        raise ConfigurationError(msg)
+    return state
+
+
+def _previous(path: Path, state: State | None) -> Manifest | None:
+    """Read what the file tells of itself; `None` when it is still to be made."""
+    if not path.exists():
+        return None
+    found = Manifest.beside(path)
+    if found is None and (state is None or state.ended is None):  # else a first run was killed between the two
+        msg = f"{path} has no manifest to go on from: export it again with overwrite=True"
+        raise ConfigurationError(msg)
+    return found
+
+
+def _first_day(previous: Manifest | None, overlap: timedelta) -> date | None:
+    end = None if previous is None else previous.window_end
+    if end is None:
+        return None
+    return end.astimezone(UTC).date() - overlap - timedelta(days=bool(overlap % timedelta(days=1)))
+
+
+def _updatable(target: Target) -> Target:
+    if "id" not in {column.name for column in target.columns}:
+        msg = f"{target.item.__name__} records have no field id to tell them apart by: export them anew"
+        raise ConfigurationError(msg)
+    return target
+
+
+def _compare(previous: Manifest, pages: Pages[T], since: date | None) -> None:
+    """Refuse to mix two listings in one file; the days may differ, and so may what was made from the first of them."""
+
+    def lasting(filters: Mapping[str, str]) -> set[tuple[str, str]]:
+        day = str(since)
+        return {(name, value) for name, value in filters.items() if name not in _DAYS and day not in value}
+
+    if previous.operation != pages.operation or lasting(previous.filters) != lasting(pages.filters):
+        msg = f"{previous.file} is of another listing ({previous.operation}): give this one a file of its own"
+        raise CheckpointMismatchError(msg)
+
+
+async def _run(
+    pages: Pages[T],
+    target: Target,
+    folder: Folder,
+    state: State,
+    *,
+    progress: Progress | None,
+    previous: Manifest | None = None,
+) -> Manifest:
+    """Read what is left of the listing, and put the file together."""
+    try:
+        if state.checkpoint:
+            pages.resume(state.checkpoint)
+        else:
+            folder.save(state)
+        folder.sweep(len(state.parts))
+        ended, parts = state.ended, len(state.parts)
+        if ended is None:
+            ended, parts = await gather(pages, target, folder, state, progress)
+        stop = Stop()
+        return await in_thread(partial(finish, target, folder, ended, parts, previous=previous, stop=stop), stop)
+    except BaseException as error:
+        error.add_note(f"what was fetched is kept in {folder.path}: go on with resume=True")
+        raise

@@ -1,0 +1,75 @@
+"""A listing to standard output, and what it would take to get one.
+
+The rule: lines go out page by page as they come, so there is nothing to resume and no file to speak for; the manifest
+is returned alone. An estimate reads one page, and says nothing it was not told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import attrs
+
+from .._paging import Pages, Record
+from ..errors import ConfigurationError
+from ._columns import columns_of
+from ._folder import State
+from ._formats import Target
+from ._listing import Part, Progress, draft
+from ._manifest import Estimate, Manifest
+from ._threads import in_thread
+
+T = TypeVar("T", bound=Record)
+STDOUT = "-"
+_DOCUMENTED_QUOTA = 100  # requests per minute; rate limit guide (seen)
+_SWEEPS = 2  # at least, where the order is not known
+
+
+async def to_stdout(pages: Pages[T], progress: Progress | None, *, plain: bool) -> Manifest:
+    """Write a listing to standard output as lines of JSON; returns the manifest, which is written nowhere."""
+    if not plain:
+        msg = "standard output can neither be resumed nor replaced: leave resume and overwrite out"
+        raise ConfigurationError(msg)
+    target = Target(Path(STDOUT), "jsonl", "", pages.item, columns_of(pages.item))
+    part, out = Part(pages, target, State(mode="export")), sys.stdout.buffer
+    size, digest = 0, hashlib.sha256()
+    async with aclosing(pages.by_page()) as steps:
+        async for page in steps:
+            part.add(page.items)
+            content = b"".join(part.take())
+            size += len(content)
+            digest.update(content)
+            await in_thread(partial(_put, out, content))
+            if progress is not None:
+                progress(pages.report)
+    part.stand()
+    return attrs.evolve(draft(pages, target, part.state), bytes=size, sha256=digest.hexdigest())
+
+
+def _put(out: BinaryIO, content: bytes) -> None:
+    out.write(content)
+    out.flush()
+
+
+async def estimate(pages: Pages[T]) -> Estimate:
+    """Tell what exporting a listing would take, by its first page: one request, and nothing is written.
+
+    The listing is used up by it: make another one for the export.
+    """
+    async with aclosing(pages.by_page()) as steps:
+        page = await anext(steps, None)
+    report, size = pages.report, 0 if page is None else page.size
+    records = report.total_at_start
+    if records is None and report.finished:
+        records = report.records
+    count = None if records is None else max(1, math.ceil(records / max(size, 1)))
+    requests = None if count is None else count * (_SWEEPS if report.strategy == "reconcile" else 1)
+    quota = report.quota_limit or _DOCUMENTED_QUOTA
+    minutes = None if requests is None else requests / quota
+    return Estimate(records=records, pages=count, requests=requests, minutes=minutes, quota_limit=quota)
