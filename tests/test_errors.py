@@ -116,7 +116,7 @@ def test_every_error_travels_whole(kind: type[EnvoyError]) -> None:
     """Pickled or copied it is the same class with the same message, attributes, ledger, and notes."""
     error = filled(kind)
     error.add_note("while listing")
-    error.checkpoint = "{}"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    error.checkpoint = "{}"
     copies: list[EnvoyError] = [copy.copy(error), copy.deepcopy(error)]
     copies += [pickle.loads(pickle.dumps(error, i)) for i in range(pickle.HIGHEST_PROTOCOL + 1)]  # noqa: S301 - our own
     for other in copies:

@@ -24,6 +24,7 @@ from envoy_async._retry import (
     outcome_unknown,
     verdict,
 )
+from envoy_async._transport._statuses import status_error
 from envoy_async._wire import Response, build
 from envoy_async.errors import (
     AttemptTimeoutError,
@@ -38,7 +39,6 @@ from envoy_async.errors import (
     RateLimitedError,
     RedirectError,
     TlsError,
-    status_error,
 )
 
 RETRY, RAISE, UNKNOWN = Verdict.RETRY, Verdict.RAISE, Verdict.UNKNOWN

@@ -15,6 +15,7 @@ from envoy_async._credentials import NO_SECRET
 from envoy_async._transport import Pool, Transport
 from envoy_async._transport._body import Body
 from envoy_async._transport._failures import translate
+from envoy_async._transport._statuses import status_error
 from envoy_async._wire import Response
 from tests.transport.conftest import UUID, MisbehavingServer, SkippingClock, answer, drop, failure_of, hang, make_client
 
@@ -113,7 +114,7 @@ def test_a_key_across_the_cut_leaves_no_part(filler: int) -> None:
     """The key is taken out of the server's words before they are cut, so that no beginning of it stays."""
     secret = "envai_live_canary_7f3a91c2"
     for body in (b"x" * filler + secret.encode(), b'{"error": {"code": "c", "message": "%s"}}' % secret.encode()):
-        error = errors.status_error(Response(400, {}, body), secret)
+        error = status_error(Response(400, {}, body), secret)
         assert "envai" not in f"{error!r}{vars(error)}"
 
 
