@@ -104,12 +104,9 @@ class Request:
         return attrs.evolve(self, headers=(*kept, (name, header_value("value", value))))
 
     def at_page(self, number: int, size: int, query: tuple[tuple[str, str], ...] = ()) -> Self:
-        """Return the same request for another page; an operation without pages is asked for page 1 as it is.
+        """Return the same request for another page, *query* instead of parameters of these names.
 
-        Args:
-            number: the page, counted from 1.
-            size: records per page.
-            query: what replaces parameters of these names.
+        An operation without pages is asked for page 1 as it is.
         """
         if not self.paged and number == 1:
             return self

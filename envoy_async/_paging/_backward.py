@@ -91,7 +91,7 @@ class Backward(Generic[T]):
         low, high = (page.number - 1) * size, page.number * size
         self.found, self.ended = left < self._left or low < left <= high, left == 0
         if low < left <= high:
-            return self._take_ascending(page, fresh, low)
+            return self._take_ascending(page, fresh, low, left)
         self._left = left
         return None
 
@@ -109,14 +109,13 @@ class Backward(Generic[T]):
         self.found, self.ended = True, self._left == 0
         return fresh
 
-    def _take_ascending(self, page: Page[T], fresh: tuple[T, ...], low: int) -> tuple[T, ...] | None:
+    def _take_ascending(self, page: Page[T], fresh: tuple[T, ...], low: int, left: int) -> tuple[T, ...] | None:
         items = _dated(page.items)
         _need(not items or items[0].created_at <= items[-1].created_at)
-        if self._border is not None and self._newest is not None:
-            border, self._border = self._border, None
-            if any(border <= item.created_at <= self._newest for item in _dated(fresh)):  # one moment on both sides
-                self._left = self._total
-                return None
+        border, self._border = self._border, None
+        if any(item.created_at == border for item in items[: left - low]):  # one moment on both sides of the border
+            self._left = self._total
+            return None
         self._left = low
         self.ended = low == 0
         came_in = {item.id for item in _dated(fresh) if self._newest is not None and item.created_at > self._newest}
@@ -211,7 +210,7 @@ class Windows(Generic[T]):
     def _cut(self, total: int) -> None:
         whole = (self._until - self._first).days + 1
         spans = min(total // (_PAGES * self._size), whole // _DAYS)
-        self._days = -(-whole // max(1, spans))
+        self._days = -(-(whole - 1) // max(1, spans)) + 1
         if spans > 1:
             self._begin(self._until)
 

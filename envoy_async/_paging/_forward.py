@@ -51,7 +51,8 @@ class Forward(Generic[T]):
         self._margin = 0
         self._missed: int | None = None
         self._failure = ""
-        self._still, self._rows = True, 0  # of this sweep: whether nothing moved, and records found
+        self._changed = False  # of this sweep: whether the count has changed, …
+        self._still, self._rows = True, 0  # … whether nothing repeated, and records found
         self._excused = 0  # records of the next page that were handed out before a checkpoint
         self._here: set[str] | None = None  # ids of this sweep, from the second on
         self._before: frozenset[str] = frozenset()  # ids of the sweep before
@@ -89,7 +90,7 @@ class Forward(Generic[T]):
 
     def steady(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], last: datetime | None) -> bool:
         """Whether the count stands still, nothing repeats, and nothing came in where older records are due."""
-        as_asked = (page.number, page.size, page.total_count) == (ask.number, ask.size, self._total)
+        as_asked = (page.number, page.size) == (ask.number, ask.size) and self._total in {None, page.total_count}
         repeats = len(fresh) < len(page.items) if self._here is None else any(i.id in self._here for i in page.items)
         first = made(fresh[0]) if fresh and self._ordered else None
         came_in = first is not None and last is not None and first > last
@@ -136,7 +137,7 @@ class Forward(Generic[T]):
         self._total = total
         if before is None or before == total:
             return 0
-        self._still = False
+        self._changed = True
         self.moved += abs(before - total)
         fallen = max(0, before - total)
         self._frontier = max(0, self._frontier - fallen)
@@ -168,16 +169,21 @@ class Forward(Generic[T]):
 
     def _end_sweep(self, seen: Seen, fresh: tuple[T, ...]) -> None:
         """Decide at the end of a sweep whether to sweep again."""
-        whole = self._still and self._total in {None, self._rows}
         ids = self._ids(seen, fresh)
-        agreed = whole and (not self._strict or (self.sweeps > 1 and ids == self._before))
-        moved_as_known = self._ordered and not self._still  # which the count guard has seen to
-        if agreed or (moved_as_known and not self._strict) or self._first > 1 or self._one_answer:
+        if self._strict:
+            settled = self._whole and self.sweeps > 1 and ids == self._before
+        else:  # the count guard sees to rows that moved, but not to ties that are sorted anew each time
+            settled = self._whole or (self._ordered is True and (self._changed or self._rows >= (self._total or 0)))
+        if settled or self._first > 1 or self._one_answer:
             self.ended = True
         elif self.sweeps < (_SWEEPS if seen.whole else 1):
             self._sweep_again(ids)
         else:
             self._give_up()
+
+    @property
+    def _whole(self) -> bool:
+        return self._still and not self._changed and self._total in {None, self._rows}
 
     @property
     def _one_answer(self) -> bool:
@@ -190,7 +196,7 @@ class Forward(Generic[T]):
     def _sweep_again(self, ids: frozenset[str]) -> None:
         self.sweeps += 1
         self._before, self._here = ids, set()
-        self._frontier, self._margin, self._rows, self._still = 0, 0, 0, True
+        self._frontier, self._margin, self._rows, self._still, self._changed = 0, 0, 0, True, False
         self._size = max(1, self._size - _OTHER)
         self._missed = None
 
@@ -217,6 +223,7 @@ class Forward(Generic[T]):
             "taken": self._excused,
             "sweep": self.sweeps,
             "still": self._still or not first,
+            "changed": self._changed and first,
             "ordered": self._ordered,
             "probed": self._probed,
         }
@@ -226,7 +233,7 @@ class Forward(Generic[T]):
         self._frontier, self._margin = number(state, "frontier"), number(state, "margin")
         self._total, self._rows = number_or_none(state, "total"), number(state, "rows")
         self.moved, self.sweeps, self._probed = (number(state, name) for name in ("moved", "sweep", "probed"))
-        self._still = state["still"] is True
+        self._still, self._changed = state["still"] is True, state["changed"] is True
         self._excused = number(state, "taken")
         self._rows += self._excused
         self._ordered = None if state["ordered"] is None else state["ordered"] is True

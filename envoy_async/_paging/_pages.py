@@ -83,7 +83,7 @@ class Pages(Generic[T]):
         Pages on their way are given up when a loop ends before the listing does, and after `aclose`.
 
         Args:
-            pages: most pages on their way or waiting, 1 to 64; at most 64 MiB of answers wait. 1 fetches none ahead.
+            pages: most pages on their way or waiting, 1 to 64; while 64 MiB wait, no more are asked for. 1: none ahead.
 
         Raises:
             InvalidRequestError: not such a number.
