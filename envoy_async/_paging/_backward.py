@@ -89,7 +89,7 @@ class Backward(Generic[T]):
         self.moved += abs(self._total - before)
         left = min(self._left, self._total)
         low, high = (page.number - 1) * size, page.number * size
-        self.found, self.ended = left < self._left or low < left <= high, left == 0
+        self.found, self.ended = bool(fresh or page.invalid) or self._total != before, left == 0
         if low < left <= high:
             return self._take_ascending(page, fresh, low, left)
         self._left = left

@@ -49,7 +49,6 @@ class Forward(Generic[T]):
         self._frontier = (page - 1) * size
         self._total: int | None = None
         self._margin = 0
-        self._missed: int | None = None
         self._failure = ""
         self._changed = False  # of this sweep: whether the count has changed, …
         self._still, self._rows = True, 0  # … whether nothing repeated, and records found
@@ -98,11 +97,8 @@ class Forward(Generic[T]):
 
     def missing(self, ask: Ask) -> bool:
         """Go back a page when one past the end is refused: rows were deleted, and the count there tells."""
-        if ask.number in {1, self._missed}:
-            return False
-        self._missed = ask.number
-        self._frontier = min(self._frontier, (ask.number - 2) * ask.size)
-        return True
+        self._frontier = min(self._frontier, max(0, ask.number - 2) * ask.size)
+        return ask.number > self._first
 
     def take(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], seen: Seen) -> tuple[T, ...] | None:
         """Take a page in: follow the count, move the frontier, and look whether this is the end."""
@@ -198,7 +194,6 @@ class Forward(Generic[T]):
         self._before, self._here = ids, set()
         self._frontier, self._margin, self._rows, self._still, self._changed = 0, 0, 0, True, False
         self._size = max(1, self._size - _OTHER)
-        self._missed = None
 
     def _give_up(self) -> None:
         told = f"{self._rows} records of {self._total} were found in {self.sweeps} sweeps"

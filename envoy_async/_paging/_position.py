@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any, Generic, TypeVar, cast
 
 import attrs
@@ -20,7 +19,7 @@ from ..models import InvalidItem, Page
 from ._checkpoint import Saved
 from ._report import Report
 from ._route import Ask, Route, State, made, moment_or_none, number, written
-from ._seen import REMEMBERED, Record, Seen
+from ._seen import REMEMBERED, Record, Seen, digest
 
 T = TypeVar("T", bound=Record)
 _BARREN = 3  # pages in a row without anything new: the server is turning in circles
@@ -52,7 +51,8 @@ class Position(Generic[T]):
         self._doubt = doubt
         self._barren = 0
         self._warned_at = 0
-        self._last: datetime | None = None  # when the last record taken was made
+        self._last: datetime | None = None  # when the last record taken was made, …
+        self._last_id = b""  # … and the digest of its id
         self._collect = collect
         self._unread: OrderedDict[bytes, None] = OrderedDict()  # digests of records that could not be read
 
@@ -91,7 +91,7 @@ class Position(Generic[T]):
             what was asked for beyond it can be used.
         """
         fresh = self.seen.fresh(page.items)
-        self.calm = self.route.steady(ask, page, fresh, self._last)
+        self.calm = not page.invalid and self.route.steady(ask, page, fresh, self._last)
         if not (alone or self.calm):
             self._note(page, 0, stepped_back=True)
             return ()
@@ -101,19 +101,23 @@ class Position(Generic[T]):
             self.calm = False
             self._note(page, 0, stepped_back=True)
             return ()
-        if taken:
-            self._look_at_border(made(taken[0]), made(taken[-1]))
+        self._look_at_border(page.items, taken)
         if self._limit is not None:
             taken = taken[: self._limit - self.report.records]
         self.seen.add(taken)
         self._note(page, len(taken), stepped_back=False)
         return taken
 
-    def _look_at_border(self, first: datetime | None, last: datetime | None) -> None:
+    def _look_at_border(self, items: tuple[T, ...], taken: tuple[T, ...]) -> None:
         """Notice records of one moment on two pages: a server may sort them differently for each."""
-        if first is not None and first == self._last:
-            self.route.doubts["records made at one moment stand on two pages, where a server may mix them up"] = None
-        self._last = last
+        if items and self._last is not None and self._last in (made(items[0]), made(items[-1])):
+            same = (digest(item.id) for item in items if made(item) == self._last)
+            if any(one != self._last_id for one in same):
+                self.route.doubts["records made at one moment stand on two pages, where they may be mixed up"] = (
+                    None
+                )
+        if taken:
+            self._last, self._last_id = made(taken[-1]), digest(taken[-1].id)
 
     def missing(self, ask: Ask, error: EnvoyError) -> bool:
         """Hear that a page could not be had; says whether that is no more than rows deleted at the end."""
@@ -125,6 +129,10 @@ class Position(Generic[T]):
         limited = records == self._limit
         ended = route.ended and not limited
         unread = () if stepped_back or not page.invalid else self._left_out(page)
+        if ended and route.moved == 0 and seen.total_at_start not in {None, records + seen.skipped + len(unread)}:
+            route.doubts["more or fewer records came than the server counts"] = None
+        if route.sweeps > seen.sweeps:
+            self._warned_at = seen.pages
         alone = seen.pages == 0 and ended  # one answer is its own proof
         doubts = (*route.doubts, *([] if self._doubt is None or alone else [self._doubt]))
         self.report = attrs.evolve(
@@ -147,8 +155,8 @@ class Position(Generic[T]):
     def _left_out(self, page: Page[T]) -> tuple[InvalidItem, ...]:
         """Give the records that could not be read, without those left out before."""
         self.route.doubts["records that could not be read were left out"] = None
-        told = {blake2b(item.raw, digest_size=8).digest(): item for item in page.invalid}
-        new = {digest: item for digest, item in told.items() if digest not in self._unread}
+        told = {digest(item.raw): item for item in page.invalid}
+        new = {one: item for one, item in told.items() if one not in self._unread}
         self._unread.update(dict.fromkeys(new))
         while len(self._unread) > REMEMBERED:
             self._unread.popitem(last=False)
@@ -172,7 +180,8 @@ class Position(Generic[T]):
         report = self.report
         told: State = {name: getattr(report, name) for name in _COUNTS}
         waited = round(report.waited * 1000)  # milliseconds
-        return {**told, "total_at_start": report.total_at_start, "waited": waited, "last": written(self._last)}
+        last: State = {"last": written(self._last), "last_id": self._last_id.hex()}
+        return {**told, "total_at_start": report.total_at_start, "waited": waited, **last}
 
     def restore(self, saved: Saved) -> None:
         """Go on after a checkpoint; raises `ValueError`, `KeyError`, or `TypeError` for what is none."""
@@ -182,7 +191,7 @@ class Position(Generic[T]):
         self.seen.restore(saved.digests, whole=saved.whole)
         self.route.restore(saved.route, self.seen)
         self._warned_at = figures["pages"]
-        self._last = moment_or_none(counts, "last")
+        self._last, self._last_id = moment_or_none(counts, "last"), bytes.fromhex(str(counts["last_id"]))
         self.report = attrs.evolve(
             self.report,
             **cast("dict[str, Any]", figures),

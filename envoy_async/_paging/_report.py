@@ -32,7 +32,7 @@ class Report:
     rate_limited: int = 0
     """Requests the server refused for quota (429)."""
     waited: float = 0.0
-    """Seconds spent waiting for quota and back-offs."""
+    """Seconds spent waiting for quota and back-offs; those of pages fetched side by side add up."""
     quota_limit: int | None = None
     """`X-RateLimit-Limit` of the latest answer."""
     quota_left: int | None = None

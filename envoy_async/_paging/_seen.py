@@ -41,7 +41,7 @@ class Seen:
         self._added = self._digested = 0
 
     def __contains__(self, id: str) -> bool:
-        return id in self._ids or (bool(self._earlier) and _digest(id) in self._earlier)
+        return id in self._ids or (bool(self._earlier) and digest(id) in self._earlier)
 
     def fresh(self, items: Iterable[T]) -> tuple[T, ...]:
         """Give the items that were not seen, each once, in their order."""
@@ -66,7 +66,7 @@ class Seen:
         """Give the digests of the latest ids, without the last *held*, which were not handed out."""
         new = self._added - held - self._digested
         ids = islice(reversed(self._ids), held, held + max(0, new))
-        self._digests += b"".join(reversed([_digest(id) for id in ids]))
+        self._digests += b"".join(reversed([digest(id) for id in ids]))
         self._digested += max(0, new)
         del self._digests[: -_KEPT * _BYTES]
         return bytes(self._digests)
@@ -87,5 +87,7 @@ class Seen:
         self.whole = whole
 
 
-def _digest(id: str) -> bytes:
-    return blake2b(id.encode(errors="surrogatepass"), digest_size=_BYTES, person=b"envoy-listing").digest()
+def digest(what: str | bytes) -> bytes:
+    """Give 64 bits that stand for an id, or for a record that could not be read."""
+    what = what.encode(errors="surrogatepass") if isinstance(what, str) else what
+    return blake2b(what, digest_size=_BYTES, person=b"envoy-listing").digest()
