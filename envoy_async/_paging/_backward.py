@@ -43,7 +43,7 @@ class Backward(Generic[T]):
         days: what the query says of days, in place of the listing's own.
     """
 
-    name = "backward"
+    name, partial = "backward", False
 
     def __init__(self, size: int, days: tuple[tuple[str, str], ...] = ()) -> None:
         self.sweeps, self.moved = 1, 0
@@ -156,7 +156,7 @@ class Windows(Generic[T]):
         self._moved = 0  # in the spans before
 
     # What the span says, the whole says.
-    sweeps = 1
+    sweeps, partial = 1, True
 
     @property
     def found(self) -> bool:

@@ -55,7 +55,7 @@ class Binding:
         bound = attrs.asdict(self)
         seen = b64encode(digests).decode()
         told = {"version": _VERSION, **bound, "route": route, "counts": counts, "whole": whole, "seen": seen}
-        return json.dumps(told, separators=(",", ":"))
+        return _dumped({**told, "check": _digest(_dumped(told))})
 
     def read(self, text: str) -> Saved:
         """Read a checkpoint; raises `CheckpointMismatchError` for that of another listing, or what is none."""
@@ -66,6 +66,8 @@ class Binding:
             if told.get(name) != ours:
                 wrong = {"scope": "organization, account, or server", "filters": "set of filters"}.get(name, name)
                 raise CheckpointMismatchError(f"the checkpoint is of another {wrong} than this listing")
+        if told.get("check") != _digest(_dumped({name: value for name, value in told.items() if name != "check"})):
+            raise damaged()
         try:
             digests = b64decode(str(told["seen"]), validate=True)
             return Saved(_mapping(told["route"]), _mapping(told["counts"]), digests, told["whole"] is True)
@@ -76,6 +78,10 @@ class Binding:
 def damaged() -> CheckpointMismatchError:
     """Make the error for what is no checkpoint."""
     return CheckpointMismatchError("this is no checkpoint of a listing, or it was damaged")
+
+
+def _dumped(told: Mapping[str, object]) -> str:
+    return json.dumps(told, separators=(",", ":"))
 
 
 def _parsed(text: object) -> Mapping[str, object]:

@@ -24,7 +24,7 @@ from ._seen import REMEMBERED, Record, Seen
 
 T = TypeVar("T", bound=Record)
 _SWEEPS = 4
-_OTHER = 3  # records fewer per page in a later sweep: rows of one moment, sorted anew each time, fall into other pages
+_OTHER = 3  # records fewer per page in every second sweep: rows of one moment, sorted anew, fall into other pages
 _PROBED = 2  # pages of a listing of unknown order that are looked through for its order
 
 
@@ -39,6 +39,8 @@ class Forward(Generic[T]):
         strict: whether two sweeps have to agree.
     """
 
+    partial = False
+
     def __init__(self, *, page: int, size: int, paged: bool, ordered: bool | None, strict: bool = False) -> None:
         self.sweeps, self.moved = 1, 0
         self.found = self.ended = False
@@ -50,6 +52,7 @@ class Forward(Generic[T]):
         self._total: int | None = None
         self._margin = 0
         self._failure = ""
+        self._less = 0  # by how much the pages of this sweep are smaller
         self._changed = False  # of this sweep: whether the count has changed, …
         self._still, self._rows = True, 0  # … whether nothing repeated, and records found
         self._excused = 0  # records of the next page that were handed out before a checkpoint
@@ -193,7 +196,11 @@ class Forward(Generic[T]):
         self.sweeps += 1
         self._before, self._here = ids, set()
         self._frontier, self._margin, self._rows, self._still, self._changed = 0, 0, 0, True, False
-        self._size = max(1, self._size - _OTHER)
+        if self.sweeps % 2:
+            self._size += self._less
+        else:
+            self._less = min(_OTHER, self._size // 4)
+            self._size -= self._less
 
     def _give_up(self) -> None:
         told = f"{self._rows} records of {self._total} were found in {self.sweeps} sweeps"

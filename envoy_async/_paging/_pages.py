@@ -120,7 +120,7 @@ class Pages(Generic[T]):
         saved = self._binding.read(checkpoint)
         try:
             self._position.restore(saved)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             raise damaged() from None
         self._before = self._position.route.state()
         self._offset = _taken(self._before)

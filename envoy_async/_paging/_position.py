@@ -113,9 +113,7 @@ class Position(Generic[T]):
         if items and self._last is not None and self._last in (made(items[0]), made(items[-1])):
             same = (digest(item.id) for item in items if made(item) == self._last)
             if any(one != self._last_id for one in same):
-                self.route.doubts["records made at one moment stand on two pages, where they may be mixed up"] = (
-                    None
-                )
+                self.route.doubts["records made at one moment stand on two pages, where they may be mixed up"] = None
         if taken:
             self._last, self._last_id = made(taken[-1]), digest(taken[-1].id)
 
@@ -129,8 +127,9 @@ class Position(Generic[T]):
         limited = records == self._limit
         ended = route.ended and not limited
         unread = () if stepped_back or not page.invalid else self._left_out(page)
-        if ended and route.moved == 0 and seen.total_at_start not in {None, records + seen.skipped + len(unread)}:
-            route.doubts["more or fewer records came than the server counts"] = None
+        if ended and route.moved == 0 and records + seen.skipped + len(unread) < (seen.total_at_start or 0):
+            route.doubts["fewer records came than the server counts"] = None
+        uncounted = page.total_count is None or (route.partial and seen.pages > 0)
         if route.sweeps > seen.sweeps:
             self._warned_at = seen.pages
         alone = seen.pages == 0 and ended  # one answer is its own proof
@@ -146,7 +145,7 @@ class Position(Generic[T]):
             skipped=seen.skipped + len(unread),
             invalid=seen.invalid + unread if self._collect else (),
             total_at_start=page.total_count if seen.pages == 0 else seen.total_at_start,
-            total_at_end=seen.total_at_end if page.total_count is None else page.total_count,
+            total_at_end=seen.total_at_end if uncounted else page.total_count,
             finished=ended or limited,
             proven=ended and not doubts,
             doubts=(*doubts, "it ended at its limit") if limited else doubts,
@@ -191,6 +190,7 @@ class Position(Generic[T]):
         self.seen.restore(saved.digests, whole=saved.whole)
         self.route.restore(saved.route, self.seen)
         self._warned_at = figures["pages"]
+        self._barren = -(number(saved.route, "taken") // self.route.ask().size)  # pages read again for a small rest
         self._last, self._last_id = moment_or_none(counts, "last"), bytes.fromhex(str(counts["last_id"]))
         self.report = attrs.evolve(
             self.report,

@@ -54,6 +54,11 @@ class Route(Protocol[T]):
         ...
 
     @property
+    def partial(self) -> bool:
+        """Whether pages but the first count a part of the listing only."""
+        ...
+
+    @property
     def doubts(self) -> dict[str, None]:
         """What could not be proven, in the order it came up."""
         ...
