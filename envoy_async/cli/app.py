@@ -20,7 +20,7 @@ from rich.text import Text
 
 from .. import __version__
 from ..errors import ConfigurationError, EnvoyError, InvalidRequestError
-from . import operations
+from . import exporting, fetching, operations
 from .demo import demo
 from .inputs import InputError
 from .tables import printable
@@ -60,6 +60,8 @@ def make_app() -> App:
     app.command(demo, group=_TRY)
     app.command(sandbox, group=_TRY)
     operations.install(app)
+    exporting.install(app)
+    fetching.install(app)
     app.register_install_completion_command()  # pyright: ignore[reportUnknownMemberType] - its kwargs are untyped
     for flag in ("--help", "--install-completion", "--version"):
         app[flag].group = _OPTIONS
@@ -123,6 +125,10 @@ def _fail(error: Exception, code: int) -> int:
 
 
 def _message(error: Exception) -> str:
+    return "; ".join([_said(error), *getattr(error, "__notes__", ())])
+
+
+def _said(error: Exception) -> str:
     if isinstance(error, ConfigurationError) and re.search("API key|bearer token", error.message):
         return f"{error} (or --api-key, --bearer-token)"
     if isinstance(error, OSError) and error.strerror:
