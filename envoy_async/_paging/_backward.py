@@ -154,14 +154,15 @@ class Windows(Generic[T]):
         self._days: int | None = None  # of one span; None until the first page tells how much there is
         self._span = Backward[T](size, _days(first, last))
         self._moved = 0  # in the spans before
+        self._entering = False  # a span whose first pages hold the day it shares with the one before
 
     # What the span says, the whole says.
     sweeps, partial = 1, True
 
     @property
     def found(self) -> bool:
-        """Whether the latest page brought something new."""
-        return self._span.found
+        """Whether the latest page brought something new, or what two spans share."""
+        return self._entering or self._span.found
 
     @property
     def ended(self) -> bool:
@@ -201,6 +202,7 @@ class Windows(Generic[T]):
     def take(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], seen: Seen) -> tuple[T, ...] | None:
         """Take a page in; the first one tells how many spans are worth it, the last of a span begins the next."""
         taken = self._span.take(ask, page, fresh, seen)
+        self._entering = self._entering and not fresh
         if self._days is None:
             self._cut(page.total_count or 0)
         elif self._span.ended and not self.ended:
@@ -215,6 +217,7 @@ class Windows(Generic[T]):
             self._begin(self._until)
 
     def _begin(self, until: date) -> None:
+        self._entering = True
         self._moved += self._span.moved
         doubts, self._until = self._span.doubts, until
         self._span = Backward[T](self._size, _days(self._since, until))
