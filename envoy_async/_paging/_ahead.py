@@ -48,6 +48,7 @@ class Ahead(Generic[T]):
         self.most = 1
         self._send, self._request, self._position = send, request, position
         self._width = _MOST  # falls to 1 when rows move, and grows again
+        self._largest = 0  # bytes of an answer
         self._flights: deque[_Flight] = deque()
         self._ending: set[asyncio.Task[Response]] = set()  # given up, and not over yet
 
@@ -59,13 +60,15 @@ class Ahead(Generic[T]):
             self.drop()
         self._launch(ask)
         flight = self._flights[0]
-        await asyncio.wait({flight.task})  # a step that is cancelled leaves it on its way, for the next step
+        await asyncio.wait({flight.task})
         if self._flights and self._flights[0] is flight:  # unless an earlier loop was let go meanwhile
             self._flights.popleft()
         if flight.task.cancelled():
             return await self._send(self._asking(ask)), not self._flights
         self._width = min(_MOST, 2 * self._width)
-        return flight.task.result(), flight.alone
+        response = flight.task.result()
+        self._largest = max(self._largest, len(response.body))
+        return response, flight.alone
 
     def _usable(self, flight: _Flight, ask: Ask) -> bool:
         return flight.ask == ask and flight.task.get_loop() is asyncio.get_running_loop()
@@ -75,15 +78,23 @@ class Ahead(Generic[T]):
 
     def _launch(self, ask: Ask) -> None:
         """Send what there is room for."""
-        held = sum(map(_bytes, self._flights))
+        held = sum(map(self._bytes, self._flights))
+        due = sum(flight.ask.size for flight in self._flights)
         following: Ask | None = ask
         if self._flights:
             following = self._position.route.after(self._flights[-1].ask)
-        while following is not None and len(self._flights) < min(self.most, self._width) and held < _BYTES:
+        while following is not None and len(self._flights) < min(self.most, self._width):
+            if self._flights and (held >= _BYTES or (self._position.left is not None and due >= self._position.left)):
+                break
+            held, due = held + self._largest, due + following.size
             task = asyncio.get_running_loop().create_task(_run(self._send, self._asking(following)))
             task.add_done_callback(_heard)
             self._flights.append(_Flight(following, task, not self._flights))
             following = self._position.route.after(following)
+
+    def _bytes(self, flight: _Flight) -> int:
+        done = flight.task.done() and not flight.task.cancelled() and flight.task.exception() is None
+        return len(flight.task.result().body) if done else self._largest
 
     def drop(self) -> None:
         """Give up what is on its way."""
@@ -91,8 +102,9 @@ class Ahead(Generic[T]):
         self._flights.clear()
         self._width = 1
         for task in tasks:
-            if task.done() and not task.cancelled() and task.exception() is None:
-                self._position.spend(task.result().attempts)
+            if task.done() and not task.cancelled():
+                error = task.exception()
+                self._position.spend(task.result().attempts if error is None else getattr(error, "attempts", ()))
             elif not task.get_loop().is_closed():
                 task.cancel()
                 self._ending.add(task)
@@ -126,17 +138,12 @@ async def follow(
         taken = position.accept(ask, page, alone=alone)
         if not position.calm:
             ahead.drop()
-        if taken:
+        if taken or page.invalid:
             yield page if taken == page.items else attrs.evolve(page, items=taken)
 
 
 async def _run(send: Send, request: Request) -> Response:
     return await send(request)
-
-
-def _bytes(flight: _Flight) -> int:
-    done = flight.task.done() and not flight.task.cancelled() and flight.task.exception() is None
-    return len(flight.task.result().body) if done else 0
 
 
 def _heard(task: asyncio.Task[Response]) -> None:

@@ -54,12 +54,13 @@ class Backward(Generic[T]):
         self._total = 0
         self._newest: datetime | None = None
         self._border: datetime | None = None  # the oldest of the first page, until its border is known to be sound
+        self._asking = False  # page 1 of the ascending listing, for its count alone
 
     def ask(self) -> Ask:
         """Give the newest page of the ascending listing that holds rows not read yet."""
         if self._left is None:
             return Ask(1, self._size, self._days + _DOWN)
-        return Ask(max(1, -(-self._left // self._size)), self._size, self._days + _UP)
+        return Ask(1 if self._asking else -(-self._left // self._size), self._size, self._days + _UP)
 
     def after(self, ask: Ask) -> Ask | None:
         """Give the page before *ask*, once the ascending listing was entered."""
@@ -72,24 +73,28 @@ class Backward(Generic[T]):
         return as_asked and len(fresh) == len(page.items) and not came_in
 
     def missing(self, ask: Ask) -> bool:
-        """Go on with the page before one that is past the end: rows were deleted."""
-        self._left = (ask.number - 1) * ask.size
-        return ask.number > 1
+        """Ask for the count when a page past the end is refused: rows were deleted."""
+        self._asking = ask.number > 1
+        return self._asking
 
     def take(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], _: Seen) -> tuple[T, ...] | None:
         """Take a page in, the first or an ascending one."""
         size = min(page.size, LARGEST_PAGE)
-        if size < ask.size:
+        if page.size != ask.size:
             self._size = size  # the server clamps it
         if page.total_count is None:
             raise PaginationError(f"the server does not count its records, which {self.name} needs: use count-guard")
+        self._asking = False
         before, self._total = self._total, page.total_count
+        if page.has_next != (page.number * size < self._total):
+            self.doubts["the server's count does not fit what it says of further pages"] = None
+        self.found = bool(fresh)
         if self._left is None:
             return self._take_first(page, fresh, size)
         self.moved += abs(self._total - before)
         left = min(self._left, self._total)
         low, high = (page.number - 1) * size, page.number * size
-        self.found, self.ended = bool(fresh or page.invalid) or self._total != before, left == 0
+        self.ended = left == 0
         if low < left <= high:
             return self._take_ascending(page, fresh, low, left)
         self._left = left
@@ -106,7 +111,7 @@ class Backward(Generic[T]):
         if items:
             self._newest, self._border = items[0].created_at, items[-1].created_at
             _need(self._newest >= self._border)
-        self.found, self.ended = True, self._left == 0
+        self.ended = self._left == 0
         return fresh
 
     def _take_ascending(self, page: Page[T], fresh: tuple[T, ...], low: int, left: int) -> tuple[T, ...] | None:
@@ -181,7 +186,8 @@ class Windows(Generic[T]):
 
     @property
     def _since(self) -> date:
-        return self._first if self._days is None else max(self._first, self._until - (self._days - 1) * _DAY)
+        whole = self._days is None or (self._until - self._first).days < self._days
+        return self._first if whole else self._until - ((self._days or 1) - 1) * _DAY
 
     def ask(self) -> Ask:
         """Give the next page of the span."""
@@ -225,13 +231,17 @@ class Windows(Generic[T]):
 
     def state(self) -> State:
         """Give what `restore` needs."""
-        return {**self._span.state(), "days": self._days, "until": self._until.isoformat(), "moved": self.moved}
+        told: State = {"days": self._days, "until": self._until.isoformat(), "entering": self._entering}
+        return {**self._span.state(), **told, "moved": self.moved}
 
     def restore(self, state: Mapping[str, object], seen: Seen) -> None:
         """Go on where `state` was asked for."""
         self._days, self._until = number_or_none(state, "days"), date.fromisoformat(str(state["until"]))
         self._span = Backward[T](self._size, _days(self._since, self._until))
         self._span.restore(state, seen)
+        self._entering = state["entering"] is True
+        if not seen.whole and self._since != self._first:
+            self.doubts["it was resumed after more records than a checkpoint remembers, and a day may repeat"] = None
 
 
 def _days(first: date, last: date) -> tuple[tuple[str, str], ...]:

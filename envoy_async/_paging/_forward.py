@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 from ..errors import DriftError
 from ..models import Page
 from ._route import LARGEST_PAGE, Ask, State, made, number, number_or_none
-from ._seen import REMEMBERED, Record, Seen
+from ._seen import Record, Seen
 
 T = TypeVar("T", bound=Record)
 _SWEEPS = 4
@@ -50,7 +50,9 @@ class Forward(Generic[T]):
         self._probed = 0 if ordered is None else _PROBED
         self._frontier = (page - 1) * size
         self._total: int | None = None
+        self._furthest = 0
         self._margin = 0
+        self._fixed = False  # whether the server heeds no other page size
         self._failure = ""
         self._less = 0  # by how much the pages of this sweep are smaller
         self._changed = False  # of this sweep: whether the count has changed, …
@@ -79,7 +81,7 @@ class Forward(Generic[T]):
 
     def _at(self, frontier: int) -> Ask:
         """Choose the page that covers the frontier, with the margin before it unless that costs half a page."""
-        if not self._paged or (self._margin == 0 and frontier % self._size == 0):
+        if not self._paged or self._fixed or (self._margin == 0 and frontier % self._size == 0):
             return Ask(frontier // self._size + 1, self._size)
         careful = self._widest(max(0, frontier - self._margin))
         return careful if careful.number * careful.size >= frontier + self._size // 2 else self._widest(frontier)
@@ -106,18 +108,21 @@ class Forward(Generic[T]):
     def take(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], seen: Seen) -> tuple[T, ...] | None:
         """Take a page in: follow the count, move the frontier, and look whether this is the end."""
         size = min(page.size, LARGEST_PAGE)
-        if size < ask.size:
-            self._size = size  # the server clamps it
-        moved, fallen = self.moved, self._follow_count(page)
+        if page.size != ask.size:
+            self._size, self._fixed = size, True  # the server clamps it, or has one size only
+        fallen = self._follow_count(page, seen)
         self._margin = min(fallen, self._size // 2) or self._margin * 3 // 4
         start, count = (page.number - 1) * size, len(page.items) + len(page.invalid)
         if start > self._frontier:  # rows may have moved up between the pages: go back first
-            self.found = self.moved > moved
+            self.found = False
             return None
         if count < size and page.has_next:
             self._doubt("a page held fewer records than its size, and more followed")
         self._probe(page.items if self._probed < _PROBED else page.items[:: max(1, len(page.items) - 1)])
-        self.found = self._count(page, fresh) or self.moved > moved
+        if not self._paged:  # one answer may hold more than a checkpoint remembers: go by places
+            handed = {item.id for item in page.items[: self._excused]}
+            fresh = tuple(item for item in fresh if item.id not in handed)
+        self.found = self._count(page, fresh)
         covered = start + (size if page.has_next else count)
         behind, self._frontier = self._frontier, max(self._frontier, covered)
         more = self._paged and page.total_count is not None and self._frontier < page.total_count
@@ -127,7 +132,7 @@ class Forward(Generic[T]):
             self._end_sweep(seen, fresh)
         return fresh
 
-    def _follow_count(self, page: Page[T]) -> int:
+    def _follow_count(self, page: Page[T], seen: Seen) -> int:
         """Take the frontier back by as many rows as `total_count` has fallen; returns how many."""
         total, before = page.total_count, self._total
         if total is None:
@@ -139,9 +144,10 @@ class Forward(Generic[T]):
         self._changed = True
         self.moved += abs(before - total)
         fallen = max(0, before - total)
+        self._furthest = max(self._furthest, self._frontier)
         self._frontier = max(0, self._frontier - fallen)
-        if fallen > REMEMBERED:
-            self._doubt(f"more than {REMEMBERED:,} records vanished at once, so that some may have come again")
+        if not seen.whole and self._furthest - self._frontier > len(seen):
+            self._doubt("more records vanished than are remembered, so that some may have come again")
         return fallen
 
     def _probe(self, items: tuple[T, ...]) -> None:
@@ -164,21 +170,25 @@ class Forward(Generic[T]):
         self._rows += new + len(page.invalid)
         self._still = self._still and new + self._excused >= len(page.items)
         self._excused = 0
-        return bool(new or page.invalid)
+        return new > 0
 
     def _end_sweep(self, seen: Seen, fresh: tuple[T, ...]) -> None:
         """Decide at the end of a sweep whether to sweep again."""
         ids = self._ids(seen, fresh)
+        agreed = self.sweeps > 1 and ids == self._before and self._still and not self._changed
         if self._strict:
-            settled = self._whole and self.sweeps > 1 and ids == self._before
+            settled = agreed and self._whole
         else:  # the count guard sees to rows that moved, but not to ties that are sorted anew each time
             settled = self._whole or (self._ordered is True and (self._changed or self._rows >= (self._total or 0)))
         if settled or self._first > 1 or self._one_answer:
             self.ended = True
-        elif self.sweeps < (_SWEEPS if seen.whole else 1):
+        elif self.sweeps < (_SWEEPS if seen.whole else 1) and not agreed:
             self._sweep_again(ids)
+        elif self._strict and seen.whole:
+            self._failure = f"the listing does not hold still: {self._told}, and no two agree"
         else:
-            self._give_up()
+            self.ended = True
+            self._doubt(f"rows moved, or the count is wrong: {self._told}")
 
     @property
     def _whole(self) -> bool:
@@ -202,13 +212,9 @@ class Forward(Generic[T]):
             self._less = min(_OTHER, self._size // 4)
             self._size -= self._less
 
-    def _give_up(self) -> None:
-        told = f"{self._rows} records of {self._total} were found in {self.sweeps} sweeps"
-        if self._strict:
-            self._failure = f"the listing does not hold still: {told}, and no two agree"
-        else:
-            self.ended = True
-            self._doubt(f"rows moved, or the count is wrong: {told}")
+    @property
+    def _told(self) -> str:
+        return f"{self._rows} records of {self._total} were found in {self.sweeps} sweeps"
 
     def _doubt(self, text: str) -> None:
         self.doubts[text] = None
@@ -236,7 +242,8 @@ class Forward(Generic[T]):
         self._total, self._rows = number_or_none(state, "total"), number(state, "rows")
         self.moved, self.sweeps, self._probed = (number(state, name) for name in ("moved", "sweep", "probed"))
         self._still, self._changed = state["still"] is True, state["changed"] is True
-        self._excused = number(state, "taken")
+        self._furthest = self._frontier
+        self._excused = number(state, "taken") if self.sweeps == 1 else 0
         self._rows += self._excused
         self._ordered = None if state["ordered"] is None else state["ordered"] is True
         if self.sweeps > 1:

@@ -55,8 +55,9 @@ class Pages(Generic[T]):
         self._page: Page[T] | None = None
         self._items: tuple[T, ...] = ()
         self._taken = 0
-        self._before: State = position.route.state()  # where the items in hand came from, …
-        self._offset = 0  # … with so many others that were handed out
+        self._before: State = position.route.state()  # where the latest page came from, …
+        self._start = 0  # … and which item in hand is its first
+        self._put_back: tuple[str, int] | None = None  # by `collect`: the checkpoint before it, and how many records
 
     @property
     def operation(self) -> str:
@@ -98,10 +99,12 @@ class Pages(Generic[T]):
 
         It holds no record and no secret. Store it together with what was handed out.
         """
+        if self._put_back is not None and self._taken < self._put_back[1]:
+            return self._put_back[0]
         held = len(self._items) - self._taken
         seen, report = self._position.seen, self._position.counts()
         report["records"] = self._position.report.records - held
-        route: State = {**self._before, "taken": self._taken + self._offset}
+        route: State = {**self._before, "taken": _excused(self._before) + self._taken - self._start}
         return self._binding.write(route, report, seen.digests(held), whole=seen.fits)
 
     def resume(self, checkpoint: str) -> Self:
@@ -123,7 +126,6 @@ class Pages(Generic[T]):
         except (ValueError, KeyError, TypeError, OverflowError):
             raise damaged() from None
         self._before = self._position.route.state()
-        self._offset = _taken(self._before)
         return self
 
     def __aiter__(self) -> AsyncIterator[T]:
@@ -150,7 +152,7 @@ class Pages(Generic[T]):
                         raise
                     self._steps = None  # it was closed with an earlier event loop
                 else:
-                    self._before, self._offset = before, _taken(before)
+                    self._before, self._start, self._put_back = before, 0, None
                     return page
         except BaseException as error:
             self._steps = None  # a generator that raised is dead, but the position stands
@@ -185,26 +187,24 @@ class Pages(Generic[T]):
     async def collect(self, limit: int | None = None) -> list[T]:
         """Return the records that follow, at most *limit* of them, in the listing's order.
 
-        When a step fails, what was taken until then is put back, so that the next `collect` returns it too.
+        When a step fails, what was taken until then is put back, so that the next `collect` returns it too. Until all
+        of it was handed out again, `checkpoint` gives the place where this `collect` began.
         """
         if limit is not None and (type(limit) is not int or limit < 1):
             raise _refused("limit", "limit must be a whole number of at least 1")
         found: list[T] = []
-        left = self._taken < len(self._items)
-        before = self._before if left else self._position.route.state()
-        offset = self._offset + self._taken if left else _taken(before)
-        digests = self._position.seen.digests(len(self._items) - self._taken)
+        began = self.checkpoint()
         try:
             async for item in self:
                 found.append(item)
                 if len(found) == limit:
                     break
         except BaseException as error:
+            self._start += len(found) - self._taken
             self._items, self._taken = (*found, *self._items[self._taken :]), 0
-            self._before, self._offset = before, offset
-            self._position.seen.put_back(digests, len(self._items))
+            self._put_back = (began, len(found))
             if isinstance(error, EnvoyError):
-                error.checkpoint = self.checkpoint()
+                error.checkpoint = began
             raise
         return found
 
@@ -237,7 +237,7 @@ class _Loop(Generic[T]):
         self._ahead.drop()
 
 
-def _taken(state: State) -> int:
+def _excused(state: State) -> int:
     return int(state.get("taken") or 0)
 
 

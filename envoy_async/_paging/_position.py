@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any, Generic, TypeVar, cast
 
 import attrs
@@ -18,13 +19,15 @@ from ..errors import EnvoyError, LoopError, PaginationError, StatusError
 from ..models import InvalidItem, Page
 from ._checkpoint import Saved
 from ._report import Report
-from ._route import Ask, Route, State, made, moment_or_none, number, written
-from ._seen import REMEMBERED, Record, Seen, digest
+from ._route import LARGEST_PAGE, Ask, Route, State, made, moment_or_none, number, written
+from ._seen import DIGEST, REMEMBERED, Record, Seen, digest
 
 T = TypeVar("T", bound=Record)
 _BARREN = 3  # pages in a row without anything new: the server is turning in circles
+_EXCUSED = 0.25  # of such a page, where the count has changed
 _PATIENCE = 5  # times as many pages as there were at the start, and ten more each: the rows outrun the reader
 _TOO_MANY = 429
+_DIGITS = 15  # of a count in a header
 _GONE = (404, 422)  # what servers say of a page past the end; which of them this one says is not known
 _COUNTS = ("pages", "records", "repeated", "stepped_back", "skipped", "requests", "rate_limited")
 
@@ -49,7 +52,8 @@ class Position(Generic[T]):
         self.calm = True
         self._limit = limit
         self._doubt = doubt
-        self._barren = 0
+        self._barren: float = 0  # pages in a row that brought nothing new
+        self._gone = 0  # pages in a row that the server had not, though it said so
         self._warned_at = 0
         self._last: datetime | None = None  # when the last record taken was made, …
         self._last_id = b""  # … and the digest of its id
@@ -93,19 +97,24 @@ class Position(Generic[T]):
         fresh = self.seen.fresh(page.items)
         self.calm = not page.invalid and self.route.steady(ask, page, fresh, self._last)
         if not (alone or self.calm):
-            self._note(page, 0, stepped_back=True)
+            self._note(page, stepped_back=True)
             return ()
         taken = self.route.take(ask, page, fresh, self.seen)
-        self._barren = 0 if self.route.found else self._barren + 1
+        unread = () if taken is None or not page.invalid else self._left_out(page)
+        if (taken is not None and self.route.found) or unread:
+            self._barren = self._gone = 0
+        else:  # a count that changes says that rows moved, which explains some more
+            self._barren += 1 if page.total_count in {None, self.report.total_at_end} else _EXCUSED
         if taken is None:
             self.calm = False
-            self._note(page, 0, stepped_back=True)
+            self._note(page, stepped_back=True)
             return ()
         self._look_at_border(page.items, taken)
+        repeated = len(page.items) - len(taken)
         if self._limit is not None:
-            taken = taken[: self._limit - self.report.records]
+            taken = taken[: self.left]
         self.seen.add(taken)
-        self._note(page, len(taken), stepped_back=False)
+        self._note(page, len(taken), repeated, unread)
         return taken
 
     def _look_at_border(self, items: tuple[T, ...], taken: tuple[T, ...]) -> None:
@@ -117,16 +126,30 @@ class Position(Generic[T]):
         if taken:
             self._last, self._last_id = made(taken[-1]), digest(taken[-1].id)
 
+    @property
+    def left(self) -> int | None:
+        """Records to be delivered until the limit; `None` without one."""
+        return None if self._limit is None else self._limit - self.report.records
+
     def missing(self, ask: Ask, error: EnvoyError) -> bool:
         """Hear that a page could not be had; says whether that is no more than rows deleted at the end."""
-        return isinstance(error, StatusError) and error.status in _GONE and self.route.missing(ask)
+        self._gone += 1
+        gone = isinstance(error, StatusError) and error.status in _GONE and self._gone <= _BARREN
+        return gone and self.route.missing(ask)
 
-    def _note(self, page: Page[T], taken: int, *, stepped_back: bool) -> None:
+    def _note(
+        self,
+        page: Page[T],
+        taken: int = 0,
+        repeated: int = 0,
+        unread: tuple[InvalidItem, ...] = (),
+        *,
+        stepped_back: bool = False,
+    ) -> None:
         seen, route = self.report, self.route
         records = seen.records + taken
         limited = records == self._limit
         ended = route.ended and not limited
-        unread = () if stepped_back or not page.invalid else self._left_out(page)
         if ended and route.moved == 0 and records + seen.skipped + len(unread) < (seen.total_at_start or 0):
             route.doubts["fewer records came than the server counts"] = None
         uncounted = page.total_count is None or (route.partial and seen.pages > 0)
@@ -140,7 +163,7 @@ class Position(Generic[T]):
             sweeps=route.sweeps,
             pages=seen.pages + 1,
             records=records,
-            repeated=seen.repeated + (0 if stepped_back else len(page.items) - taken),
+            repeated=seen.repeated + repeated,
             stepped_back=seen.stepped_back + stepped_back,
             skipped=seen.skipped + len(unread),
             invalid=seen.invalid + unread if self._collect else (),
@@ -154,12 +177,12 @@ class Position(Generic[T]):
     def _left_out(self, page: Page[T]) -> tuple[InvalidItem, ...]:
         """Give the records that could not be read, without those left out before."""
         self.route.doubts["records that could not be read were left out"] = None
-        told = {digest(item.raw): item for item in page.invalid}
-        new = {one: item for one, item in told.items() if one not in self._unread}
-        self._unread.update(dict.fromkeys(new))
+        told = [(digest(item.raw), item) for item in page.invalid]
+        new = [(one, item) for one, item in told if one not in self._unread]
+        self._unread.update(dict.fromkeys(one for one, _ in new))
         while len(self._unread) > REMEMBERED:
             self._unread.popitem(last=False)
-        return tuple(new.values())
+        return tuple(item for _, item in new)
 
     def spend(self, attempts: tuple[Attempt, ...], answer: Response | None = None) -> None:
         """Add what a request cost to the report, and what its answer said of the quota."""
@@ -180,6 +203,8 @@ class Position(Generic[T]):
         told: State = {name: getattr(report, name) for name in _COUNTS}
         waited = round(report.waited * 1000)  # milliseconds
         last: State = {"last": written(self._last), "last_id": self._last_id.hex()}
+        last["unread"] = b"".join(islice(reversed(self._unread), LARGEST_PAGE)).hex()  # those of the page in hand
+        last["doubts"] = "\n".join(self.route.doubts)
         return {**told, "total_at_start": report.total_at_start, "waited": waited, **last}
 
     def restore(self, saved: Saved) -> None:
@@ -190,7 +215,11 @@ class Position(Generic[T]):
         self.seen.restore(saved.digests, whole=saved.whole)
         self.route.restore(saved.route, self.seen)
         self._warned_at = figures["pages"]
-        self._barren = -(number(saved.route, "taken") // self.route.ask().size)  # pages read again for a small rest
+        again = number(saved.route, "taken") + LARGEST_PAGE  # rows, which may be pages of another size now
+        self._barren = -(again // self.route.ask().size)
+        unread = bytes.fromhex(str(counts["unread"]))
+        self._unread.update(dict.fromkeys(unread[at : at + DIGEST] for at in range(0, len(unread), DIGEST)))
+        self.route.doubts.update(dict.fromkeys(filter(None, str(counts["doubts"]).split("\n"))))
         self._last, self._last_id = moment_or_none(counts, "last"), bytes.fromhex(str(counts["last_id"]))
         self.report = attrs.evolve(
             self.report,
@@ -204,4 +233,4 @@ class Position(Generic[T]):
 
 def _whole(text: str | None, otherwise: int | None) -> int | None:
     """Read a count from a header."""
-    return int(text) if text is not None and text.isascii() and text.isdigit() else otherwise
+    return int(text) if text is not None and len(text) <= _DIGITS and text.isascii() and text.isdigit() else otherwise

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 REMEMBERED = 10_000  # ids in memory
 _KEPT = 5_500  # digests in a checkpoint, which has to fit into 64 KiB
-_BYTES = 8  # of a digest
+DIGEST = 8  # bytes of one
 
 
 class Record(Protocol):
@@ -43,6 +43,9 @@ class Seen:
     def __contains__(self, id: str) -> bool:
         return id in self._ids or (bool(self._earlier) and digest(id) in self._earlier)
 
+    def __len__(self) -> int:
+        return len(self._ids) + len(self._earlier)
+
     def fresh(self, items: Iterable[T]) -> tuple[T, ...]:
         """Give the items that were not seen, each once, in their order."""
         known = self if self._earlier else self._ids
@@ -68,12 +71,8 @@ class Seen:
         ids = islice(reversed(self._ids), held, held + max(0, new))
         self._digests += b"".join(reversed([digest(id) for id in ids]))
         self._digested += max(0, new)
-        del self._digests[: -_KEPT * _BYTES]
+        del self._digests[: -_KEPT * DIGEST]
         return bytes(self._digests)
-
-    def put_back(self, digests: bytes, held: int) -> None:
-        """Take ids for not handed out again: the last *held*; *digests* are those of the others."""
-        self._digests[:], self._digested = digests, self._added - held
 
     @property
     def fits(self) -> bool:
@@ -83,11 +82,11 @@ class Seen:
     def restore(self, digests: bytes, *, whole: bool) -> None:
         """Go on after a checkpoint."""
         self._digests[:] = digests
-        self._earlier = frozenset(digests[at : at + _BYTES] for at in range(0, len(digests), _BYTES))
+        self._earlier = frozenset(digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST))
         self.whole = whole
 
 
 def digest(what: str | bytes) -> bytes:
     """Give 64 bits that stand for an id, or for a record that could not be read."""
     what = what.encode(errors="surrogatepass") if isinstance(what, str) else what
-    return blake2b(what, digest_size=_BYTES, person=b"envoy-listing").digest()
+    return blake2b(what, digest_size=DIGEST, person=b"envoy-listing").digest()

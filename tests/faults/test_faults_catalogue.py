@@ -124,8 +124,6 @@ FAULTS = {
     111: "the answer that holds a secret is lost",
 }
 DUE = {
-    **dict.fromkeys((55, 56, 58, 59, 60, 62, 63, 64, 65, 66), 5),  # listings
-    101: 5,  # with the download of recordings
     **dict.fromkeys((72, 73, 74, 75, 76, 79), 7),  # Redis
     **dict.fromkeys(range(103, 111), 6),  # webhooks
 }

@@ -1,4 +1,4 @@
-"""Faults 53, 54, 57, 61: listings that drift, turn in circles, or come in other portions. The rest is due."""
+"""Faults 53, 54, 57, 61: listings that drift, turn in circles, or come in other portions."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class Rows:
     drift: Callable[[Rows], None] = lambda _: None
     largest: int = 100
     tell: Callable[[Told], Told] = lambda told: told
+    made_at: Callable[[int], int] = int
+    """How many seconds before noon a row was made."""
     deleted: set[int] = attrs.field(factory=set[int])
     born: int = 0
 
@@ -43,7 +45,9 @@ class Rows:
         self.drift(self)
         number, size = int(query["page"][0]), min(int(query["page_size"][0]), self.largest)
         start, total = (number - 1) * size, len(self.rows)
-        records = [{**RECORD, "id": str(row), "created_at": made(row)} for row in self.rows[start : start + size]]
+        records = [
+            {**RECORD, "id": str(row), "created_at": made(self.made_at(row))} for row in self.rows[start : start + size]
+        ]
         told: Told = {
             "page": number,
             "page_size": size,
