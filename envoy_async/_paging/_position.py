@@ -103,8 +103,9 @@ class Position(Generic[T]):
         unread = () if taken is None or not page.invalid else self._left_out(page)
         if (taken is not None and self.route.found) or unread:
             self._barren = self._gone = 0
-        else:  # a count that changes says that rows moved, which explains some more
-            self._barren += 1 if page.total_count in {None, self.report.total_at_end} else _EXCUSED
+        else:  # rows that moved, or that cannot be read, explain some more
+            still = page.total_count in {None, self.report.total_at_end} and not page.invalid
+            self._barren += 1 if still else _EXCUSED
         if taken is None:
             self.calm = False
             self._note(page, stepped_back=True)

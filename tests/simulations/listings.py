@@ -41,7 +41,7 @@ SAFE = {"page_size clamped", "422 behind the last page", "end_date not included"
 ODD = ("none", "heavy")
 STALLED = 3
 BATCH = 50
-PAGE = Path(__file__).parents[2] / "docs/how-to/paging.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/get-every-record.md"
 BEGIN, END = "<!--- simulated: made by tests/simulations/listings.py -->\n", "<!--- end of simulated -->"
 
 Job: TypeAlias = tuple[Strategy | None, str, int, str, range]
