@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from envoy_async._converter import structure
-from envoy_async._paging import Pages, Position, begin
+from envoy_async._paging import Order, Pages, Position, begin
 from envoy_async._wire import Attempt, Request, Response, build
 from envoy_async.errors import ConnectionLostError, InvalidRequestError, InvalidResponseError, PaginationError
 from envoy_async.models import Page
@@ -75,9 +75,8 @@ def pages_of(
     listing: Listing, *, page: int = 1, size: int = 10, limit: int | None = None, immutable: bool = True
 ) -> Pages[Row]:
     """List it with our code."""
-    position: Position[Row] = begin(
-        None, page=page, size=size, limit=limit, doubt=None if immutable else "?", newest_first=immutable
-    )
+    order = Order(doubt=None, newest_first=True) if immutable else Order()
+    position: Position[Row] = begin(None, page=page, size=size, limit=limit, order=order)
     request = build("GET", "/rows", query={"search": "a b"}, patient=True)
     return Pages(listing.send, request, lambda response: structure(response.body, Page[Row]), position, item=Row)
 

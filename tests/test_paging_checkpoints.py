@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from envoy_async import EnvoyClient
-from envoy_async._paging import Pages, Position, Strategy, _checkpoint, begin
+from envoy_async._paging import Order, Pages, Position, Strategy, _checkpoint, begin
 from envoy_async._wire import Request, Response, build
 from envoy_async.errors import CheckpointMismatchError, ConnectionLostError, DriftError, EnvoyError, PaginationError
 from envoy_async.models import Page
-from tests.test_paging import Listing, rows
+from tests.test_paging import Listing, rows, uncounted_once
 from tests.test_paging_strategies import SPAN, Dated, Plain, Server, into, listing, read
 
 every_strategy = pytest.mark.parametrize("strategy", [None, "count-guard", "backward", "windows", "reconcile"])
@@ -255,7 +255,7 @@ class Quick:
 
     def pages(self, strategy: Strategy) -> Pages[Plain]:
         """List it."""
-        position: Position[Plain] = begin(strategy, page=1, size=100, limit=None, doubt=None)
+        position: Position[Plain] = begin(strategy, page=1, size=100, limit=None, order=Order(doubt=None))
         return Pages(self.send, build("GET", "/rows"), self.read, position, item=Plain)
 
 
@@ -544,3 +544,40 @@ async def test_exactly_once_also_while_rows_come_and_go(tmp_path: Path, seed: in
         found = [int(row[0]) for row in store.execute("SELECT id FROM rows")]
     assert len(found) == len(set(found))
     assert set(rows(95)) - server.deleted <= set(found)
+
+
+async def test_doubts_and_the_page_begun_at_travel_with_a_checkpoint() -> None:
+    """What spoke against a proof before a checkpoint does so after it, and another first page is another listing."""
+    pages = listing(Server(rows(95), answer=uncounted_once), "count-guard")
+    assert len([await anext(pages) for _ in range(45)]) == 45
+    doubts = pages.report.doubts
+    assert doubts
+    resumed = listing(Server(rows(95)), "count-guard").resume(pages.checkpoint())
+    assert await read(resumed) == rows(95)[45:]
+    assert resumed.report.doubts == doubts
+    assert not resumed.report.proven
+    later = listing(Server(rows(95)), "count-guard", page=5)
+    await anext(later)
+    with pytest.raises(CheckpointMismatchError):
+        listing(Server(rows(95)), "count-guard").resume(later.checkpoint())
+
+
+async def test_an_answer_longer_than_a_checkpoint_remembers_goes_on_by_place() -> None:
+    """A listing of one array, resumed after 7,000 records, gives none of them again."""
+
+    def made() -> Pages[Plain]:
+        position: Position[Plain] = begin(None, page=1, size=100, limit=None, paged=False)
+        page = Page(
+            items=tuple(Plain(id=str(n)) for n in range(8_000)),
+            number=1, size=8_000, total_count=8_000, total_pages=1, has_next=False,
+        )  # fmt: skip
+
+        async def send(_: Request) -> Response:
+            return Response(200, {}, b"")
+
+        return Pages(send, build("GET", "/rows", paged=False), lambda _: page, position, item=Plain)
+
+    pages = made()
+    for _ in range(7_000):
+        await anext(pages)
+    assert [int(item.id) async for item in made().resume(pages.checkpoint())] == list(range(7_000, 8_000))

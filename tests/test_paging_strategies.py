@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from envoy_async._converter import OnInvalid
-from envoy_async._paging import Pages, Strategy, _backward, _position, _strategies
+from envoy_async._paging import Order, Pages, Strategy, _backward, _position, _strategies
 from envoy_async._wire import Attempt, Request, Response
 from envoy_async.errors import (
     ConnectionLostError,
@@ -157,9 +157,7 @@ def listing(
         page=page,
         page_size=size,
         limit=limit,
-        doubt=None,
-        newest_first=newest_first,
-        days=days,
+        order=Order(doubt=None, newest_first=newest_first, days=days),
         strategy=strategy,
         on_invalid=on_invalid,
     )

@@ -12,11 +12,13 @@ from ._position import Position
 from ._report import Report
 from ._route import LARGEST_PAGE
 from ._seen import Record
-from ._strategies import Strategy, Sweeping, begin
+from ._strategies import UNKNOWN, Order, Strategy, Sweeping, begin
 
 __all__ = [
     "LARGEST_PAGE",
+    "UNKNOWN",
     "Binding",
+    "Order",
     "Pages",
     "Position",
     "Record",

@@ -43,12 +43,10 @@ class Binding:
     strategy: str | None
 
     @classmethod
-    def of(cls, request: Request, scope: str, strategy: str | None) -> Binding:
-        """Bind to what a request asks for, and to who asks."""
-        kept = sorted(pair for pair in request.query if pair[0] not in {"page", "page_size"})
-        return cls(
-            request.operation, _digest(request.path, *(f"{name}={value}" for name, value in kept)), scope, strategy
-        )
+    def of(cls, request: Request, page: int = 1, scope: str = "", strategy: str | None = None) -> Binding:
+        """Bind to what a request asks for, from which page on, and to who asks."""
+        kept = sorted(f"{name}={value}" for name, value in request.query if name not in {"page", "page_size"})
+        return cls(request.operation, _digest(request.path, str(page), *kept), scope, strategy)
 
     def write(self, route: State, counts: State, digests: bytes, *, whole: bool) -> str:
         """Write a checkpoint."""

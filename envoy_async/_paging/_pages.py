@@ -48,7 +48,7 @@ class Pages(Generic[T]):
         """The model of its records."""
         self._send, self._request, self._read = send, request, read
         self._position = position
-        self._binding = binding or Binding.of(request, "", None)
+        self._binding = binding or Binding.of(request)
         self._ahead: Ahead[T] = Ahead(send, request, position)
         self._steps: AsyncGenerator[Page[T], None] | None = None
         self._waiting = False

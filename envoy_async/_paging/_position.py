@@ -97,6 +97,7 @@ class Position(Generic[T]):
         fresh = self.seen.fresh(page.items)
         self.calm = not page.invalid and self.route.steady(ask, page, fresh, self._last)
         if not (alone or self.calm):
+            self._barren = max(-_BARREN, self._barren - 1)  # rows did move
             self._note(page, stepped_back=True)
             return ()
         taken = self.route.take(ask, page, fresh, self.seen)
@@ -135,7 +136,7 @@ class Position(Generic[T]):
     def missing(self, ask: Ask, error: EnvoyError) -> bool:
         """Hear that a page could not be had; says whether that is no more than rows deleted at the end."""
         self._gone += 1
-        gone = isinstance(error, StatusError) and error.status in _GONE and self._gone <= _BARREN
+        gone = isinstance(error, StatusError) and error.status in _GONE and self._gone < _BARREN
         return gone and self.route.missing(ask)
 
     def _note(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from types import NoneType
 from typing import TypeVar, cast, get_args
 
@@ -17,7 +17,7 @@ import attrs
 
 from .._converter import OnInvalid, encode, readable, structure, structure_page, unstructure
 from .._credentials import NO_SECRET, Secret
-from .._paging import LARGEST_PAGE, Binding, Pages, Position, Record, Strategy, begin
+from .._paging import LARGEST_PAGE, UNKNOWN, Binding, Order, Pages, Position, Record, Strategy, begin
 from .._retry import Kind, kind_of, outcome_unknown
 from .._wire import BadInput, Request, Response, Send, build, plain_path
 from ..bulk import patient
@@ -30,7 +30,6 @@ from ._looking import Clock, Look, LookFor, started
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 _LARGEST = 2**53
-_UNDOCUMENTED = "the order of this listing is not documented"
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -96,39 +95,34 @@ class Resource:
         page_size: int = LARGEST_PAGE,
         limit: int | None = None,
         paged: bool = True,
-        doubt: str | None = _UNDOCUMENTED,
-        newest_first: bool = False,
-        days: tuple[date, date] | None = None,
+        order: Order = UNKNOWN,
         strategy: Strategy | None = None,
         on_invalid: OnInvalid = "raise",
     ) -> Pages[R]:
         """Build a listing; nothing is sent yet. `_paging.begin` says what the arguments mean."""
         if on_invalid not in get_args(OnInvalid):
             raise refused("on_invalid", f"on_invalid must be one of {', '.join(get_args(OnInvalid))}")
-        _check("page", page, 1, _LARGEST)
-        _check("page_size", page_size, 1, LARGEST_PAGE)
-        if limit is not None:
-            _check("limit", limit, 1, _LARGEST)
-        size = page_size if limit is None or page > 1 else min(page_size, limit)
+        size, collect = _size(page, page_size, limit), on_invalid == "collect"
         request = _request("GET", template, ids=ids, query=query, paged=paged, patient=True)
         try:
             position: Position[R] = begin(
-                strategy,
-                page=page,
-                size=size,
-                limit=limit,
-                doubt=doubt,
-                paged=paged,
-                newest_first=newest_first,
-                days=days,
-                collect=on_invalid == "collect",
+                strategy, page=page, size=size, limit=limit, order=order, paged=paged, collect=collect
             )
         except BadInput as bad:
             error = refused(bad.param, str(bad))
         else:
-            binding = Binding.of(request, self._scope, strategy)
+            binding = Binding.of(request, page, self._scope, strategy)
             return Pages(self._send, request, _reader(request, item, on_invalid), position, item=item, binding=binding)
         raise error
+
+
+def _size(page: int, page_size: int, limit: int | None) -> int:
+    """Check where a listing begins and ends, and choose how many records a page has."""
+    _check("page", page, 1, _LARGEST)
+    _check("page_size", page_size, 1, LARGEST_PAGE)
+    if limit is not None:
+        _check("limit", limit, 1, _LARGEST)
+    return page_size if limit is None or page > 1 else min(page_size, limit)
 
 
 async def raw(

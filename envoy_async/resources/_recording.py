@@ -28,6 +28,7 @@ from ._looking import Clock
 
 _LINK_IS_OVER = frozenset({400, 401, 403, 404, 410})
 _UNHEARD_OF = ".bin"
+_SEPARATORS = tuple(sign + dot for sign in (os.sep, os.altsep) if sign for dot in ("", "."))
 _ENDINGS = (
     ("audio/mp4", ".m4a"),
     ("video/mp4", ".mp4"),  # the two that are known
@@ -54,15 +55,17 @@ class Recordings(Resource):
 
         Args:
             call_id: the call.
-            path: the file, or a folder, in which it is named after the call.
+            path: the file, or a folder, in which it is named after the call; what ends in a slash is a folder. It is
+                never made.
 
         Raises:
             EnvoyError: there is no recording, or it could not be fetched whole; `NotFoundError` and the like.
             OSError: the disk refuses, or another download writes this file just now (`BlockingIOError`).
         """
         target = _target(path)
+        in_folder = target.is_dir()  # a folder that goes away meanwhile does not become a file
         recording = await self._recording(call_id)
-        if target.is_dir():
+        if in_folder:
             target /= recording_name(call_id, recording.content_type)
         with part_of(target, _uuid(call_id)) as part:
             download = Download(sink=part, size=part.size, expected=_size(recording))
@@ -167,10 +170,11 @@ def _target(path: object) -> Path:
     """Refuse what cannot be a file, before anything is sent."""
     if not isinstance(path, str | Path) or not str(path) or "\0" in str(path):  # callers need not type-check
         raise refused("path", "path must name a file or a folder")
-    folder = Path(path).parent
+    target = Path(path)
+    folder = target if os.fspath(path).endswith(_SEPARATORS) else target.parent
     if not folder.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(folder))
-    return Path(path)
+    return target
 
 
 def _uuid(call_id: str) -> str:

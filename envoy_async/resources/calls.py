@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from .._converter import OnInvalid
-from .._paging import Pages, Strategy
+from .._paging import Order, Pages, Strategy
 from ..errors import Reconciliation
 from ..models import Call, CallDirection, CallRecording, EndCallResult
 from ._base import refused
@@ -75,10 +75,7 @@ class Calls(Recordings):
             "order_by": order_by,
             "order_desc": order_desc,
         }
-        newest_first = order_by in {None, "created_at"} and order_desc is not False
-        doubt = None if newest_first else _OTHER_ORDER
-        if (status, time_period, start_date, end_date, search) != (None,) * 5:
-            doubt = _FILTERED
+        order = _order(query, None if start_date is None or end_date is None else (start_date, end_date))
         return self._pages(
             Call,
             "/calls",
@@ -86,9 +83,7 @@ class Calls(Recordings):
             page=page,
             page_size=page_size,
             limit=limit,
-            doubt=doubt,
-            newest_first=newest_first,
-            days=None if start_date is None or end_date is None else (start_date, end_date),
+            order=order,
             strategy=strategy,
             on_invalid=on_invalid,
         )
@@ -135,6 +130,14 @@ def _days(start_date: date | None, end_date: date | None) -> dict[str, date | No
         if value is None and any(days.values()):
             raise refused(name, "start_date and end_date go together: give both or neither")
     return days
+
+
+def _order(query: Mapping[str, object], days: tuple[date, date] | None) -> Order:
+    newest_first = query["order_by"] in {None, "created_at"} and query["order_desc"] is not False
+    doubt = None if newest_first else _OTHER_ORDER
+    if any(value is not None for name, value in query.items() if not name.startswith("order_")):
+        doubt = _FILTERED
+    return Order(doubt=doubt, newest_first=newest_first, days=days)
 
 
 async def _look_for_call(at: Look) -> Reconciliation:

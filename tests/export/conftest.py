@@ -17,7 +17,7 @@ import pytest
 
 from envoy_async import Pages
 from envoy_async._converter import OnInvalid
-from envoy_async._paging import Record
+from envoy_async._paging import Order, Record
 from envoy_async._wire import Attempt, Request, Response
 from envoy_async.errors import EnvoyError
 from envoy_async.export import Manifest
@@ -154,7 +154,7 @@ class Server:
         """List the things as records of this model."""
         days = {"start_date": since, **query}
         return Resource(self.send)._pages(
-            item, path, query=days, page_size=size, doubt=None, newest_first=True, on_invalid=on_invalid
+            item, path, query=days, page_size=size, order=Order(doubt=None, newest_first=True), on_invalid=on_invalid
         )
 
 

@@ -440,7 +440,7 @@ async def looked_through(totals: list[int]) -> Reconciliation:
         return Page(items=items, number=number, size=1, total_count=total, total_pages=total, has_next=more)
 
     look = Look(send, lambda: NOON, Request(method="POST", template="/a", path="/a"), NOON, NOON)
-    position: Position[Row] = begin("count-guard", page=1, size=1, limit=None, doubt="unknown")
+    position: Position[Row] = begin("count-guard", page=1, size=1, limit=None)
     pages = Pages(look.send, Request(method="GET", template="/a", path="/a"), read, position, item=Row)
     return await look.search("row", pages, ())
 

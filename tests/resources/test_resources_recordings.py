@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from envoy_async import EnvoyClient
+from envoy_async._wire import Request, Response, Send
 from envoy_async.errors import (
     ConfigurationError,
     InvalidResponseError,
@@ -170,6 +171,21 @@ async def test_a_part_that_is_too_large_is_fetched_anew(
     assert (file.read_bytes(), asked(sandbox, ".mp4")) == (recording_bytes(call_id), [200])
 
 
+async def test_a_part_is_fetched_anew_where_no_size_is_told(
+    envoy: EnvoyClient, sandbox: Sandbox, call_id: str, tmp_path: Path
+) -> None:
+    """Without a size from the API nothing tells what a part is of, so none is put together with what comes now."""
+    told = (
+        f'{{"call_id": "c", "url": "{await link(envoy, call_id)}", "content_type": "audio/mp4", '
+        '"expires_at": "2026-01-01T00:00:00Z", "recording_status": "AVAILABLE"}'
+    )
+    sandbox.fail(Fault(path="/calls/{call_id}/recording", body=told.encode()))
+    file = tmp_path / "talk.mp4"
+    part_beside(file, call_id).write_bytes(b"of another file")
+    await envoy.calls.download_recording(call_id, file)
+    assert (file.read_bytes(), asked(sandbox, ".mp4")) == (recording_bytes(call_id), [200])
+
+
 async def test_parts_of_two_calls_are_never_one_file(envoy: EnvoyClient, sandbox: Sandbox, tmp_path: Path) -> None:
     """Another call's part under the same name is left alone."""
     rows = [str(call["id"]) for call in sandbox.store.calls.values() if call["recording_status"] == "AVAILABLE"]
@@ -296,11 +312,31 @@ async def test_what_is_no_path_is_refused_here(envoy: EnvoyClient, sandbox: Sand
     await assert_refused_here(sandbox, "path", lambda: envoy.calls.download_recording(UUID, path))
 
 
-async def test_a_folder_that_is_not_there(envoy: EnvoyClient, sandbox: Sandbox, tmp_path: Path) -> None:
-    """The error names the folder, nothing is sent, and no folder is made."""
+@pytest.mark.parametrize("path", ["none/talk.mp4", "none/", "none/."])
+async def test_a_folder_that_is_not_there(envoy: EnvoyClient, sandbox: Sandbox, tmp_path: Path, path: str) -> None:
+    """The error names the folder, nothing is sent, and no folder is made; nor does a file get the folder's name."""
     with pytest.raises(FileNotFoundError, match="no such folder") as caught:
-        await envoy.calls.download_recording(UUID, tmp_path / "none" / "talk.mp4")
+        await envoy.calls.download_recording(UUID, f"{tmp_path}/{path}")
     assert (caught.value.filename, sandbox.requests) == (str(tmp_path / "none"), [])
+    assert names_in(tmp_path) == []
+
+
+async def test_a_folder_with_a_slash(envoy: EnvoyClient, call_id: str, tmp_path: Path) -> None:
+    """What ends in a slash is a folder, in which the file is named after the call."""
+    assert await envoy.calls.download_recording(call_id, f"{tmp_path}/") == tmp_path / f"{call_id}.m4a"
+
+
+async def test_a_folder_that_goes_away(sandbox: Sandbox, call_id: str, tmp_path: Path) -> None:
+    """A folder that is removed while the link is asked for does not come back as a file."""
+    (folder := tmp_path / "recordings").mkdir()
+
+    async def removing(request: Request, call_next: Send) -> Response:
+        folder.rmdir()
+        return await call_next(request)
+
+    async with EnvoyClient(sandbox.api_key, base_url=sandbox.base_url, middleware=[removing]) as envoy:
+        with pytest.raises(FileNotFoundError):
+            await envoy.calls.download_recording(call_id, folder)
     assert names_in(tmp_path) == []
 
 
