@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from envoy_async import EnvoyClient
-from envoy_async._paging import Order, Pages, Position, Strategy, _checkpoint, begin
+from envoy_async._paging import Order, Pages, Position, Strategy, _backward, _checkpoint, _seen, begin
 from envoy_async._wire import Request, Response, build
 from envoy_async.errors import CheckpointMismatchError, ConnectionLostError, DriftError, EnvoyError, PaginationError
 from envoy_async.models import Page
@@ -581,3 +581,16 @@ async def test_an_answer_longer_than_a_checkpoint_remembers_goes_on_by_place() -
     for _ in range(7_000):
         await anext(pages)
     assert [int(item.id) async for item in made().resume(pages.checkpoint())] == list(range(7_000, 8_000))
+
+
+async def test_a_shared_day_beyond_a_checkpoints_memory_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows that go on with fewer ids than were delivered say that the day two spans share may repeat."""
+    monkeypatch.setattr(_backward, "_PAGES", 1)
+    monkeypatch.setattr(_backward, "_DAYS", 2)
+    monkeypatch.setattr(_seen, "_KEPT", 20)
+    pages = listing(Server(rows(95)), "windows", days=SPAN)
+    for _ in range(40):
+        await anext(pages)
+    resumed = listing(Server(rows(95)), "windows", days=SPAN).resume(pages.checkpoint())
+    assert await read(resumed) == rows(95)[40:]
+    assert any("a day may repeat" in doubt for doubt in resumed.report.doubts)
