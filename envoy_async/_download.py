@@ -6,6 +6,8 @@ must be as large as everybody says who names a size.
 
 Assumptions, because the storage behind the links is not described: it speaks of ranges as RFC 9110 does, or ignores
 them; and a recording does not change once it is there. Within one download sizes and strong entity tags are compared.
+What an earlier download left is gone on with only where the API says how large the whole is: nothing else tells then
+whether the two belong together.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ class Download:
 
     sink: Sink = attrs.field(repr=False)
     size: int = 0
-    """Bytes that are there."""
+    """Bytes that are there; to begin with those of an earlier download, which are dropped where they cannot belong."""
     expected: int | None = None
     """Bytes of the whole, as the API says."""
     total: int | None = attrs.field(init=False, default=attrs.Factory(lambda self: self.expected, takes_self=True))
@@ -60,7 +62,7 @@ class Download:
     _end: int | None = attrs.field(init=False, default=None)  # where the answer under way ends
 
     def __attrs_post_init__(self) -> None:
-        if self.expected is not None and self.size > self.expected:
+        if self.size > (self.expected or 0):
             self._restart()
         self.reached = self.size
 

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from types import NoneType
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["source"]
 
 Row: TypeAlias = dict[str, object]
+OnInvalid: TypeAlias = Literal["raise", "skip"]
 T = TypeVar("T", bound=Call | Load | Carrier | Offer | Outreach)
 TABLES = ("calls", "loads", "carriers", "offers", "outreaches")
 _log = logging.getLogger("envoy_async")
@@ -64,6 +65,7 @@ def source(
     resources: Collection[str] = TABLES,
     since: datetime | None = None,
     overlap: timedelta = timedelta(days=7),
+    on_invalid: OnInvalid = "raise",
     clock: Callable[[], datetime] = _now,
 ) -> DltSource:
     """Build the dlt source `envoy`; `pipeline.run` loads it, each resource into a table of its name.
@@ -81,6 +83,8 @@ def source(
         resources: which of the five to load.
         since: load nothing older than this moment, by the same fields.
         overlap: how far to go back before the latest row.
+        on_invalid: whether a record that cannot be read ends the run, or is left out; how many were left out stands in
+            a line of the logger, as a warning.
         clock: tells today, which bounds the days that calls are asked for.
 
     Raises:
@@ -88,7 +92,7 @@ def source(
     """
     envoy = EnvoyClient(credentials, organization_id=organization_id, base_url=base_url)
     del credentials  # what fails below may be printed with its local variables
-    _check(resources, since, overlap)
+    _check(resources, since, overlap, on_invalid)
     try:
         import dlt
     except ModuleNotFoundError as missing:
@@ -102,24 +106,28 @@ def source(
     @dlt.source(name="envoy", section="envoy")
     def tables() -> list[DltResource]:
         found = [
-            _table("calls", Call, latest("created_at"), lambda start: _calls(envoy, start, clock())),
-            _table("loads", Load, latest("updated_at"), lambda _: envoy.loads.list()),
-            _table("carriers", Carrier, latest("updated_at"), lambda _: envoy.carriers.list()),
-            _table("offers", Offer, latest("updated_at"), lambda _: envoy.offers.list()),
-            _table("outreaches", Outreach, latest("created_at"), lambda _: envoy.outreaches.list()),
+            _table("calls", Call, latest("created_at"), lambda start: _calls(envoy, start, clock(), on_invalid)),
+            _table("loads", Load, latest("updated_at"), lambda _: envoy.loads.list(on_invalid=on_invalid)),
+            _table("carriers", Carrier, latest("updated_at"), lambda _: envoy.carriers.list(on_invalid=on_invalid)),
+            _table("offers", Offer, latest("updated_at"), lambda _: envoy.offers.list(on_invalid=on_invalid)),
+            _table(
+                "outreaches", Outreach, latest("created_at"), lambda _: envoy.outreaches.list(on_invalid=on_invalid)
+            ),
         ]
         return [table for table in found if table.name in resources]
 
     return tables()
 
 
-def _check(resources: Collection[str], since: datetime | None, overlap: timedelta) -> None:
+def _check(resources: Collection[str], since: datetime | None, overlap: timedelta, on_invalid: object) -> None:
     if isinstance(resources, str) or not resources or not {*resources} <= {*TABLES}:
         msg = f"resources must be a list of some of {', '.join(TABLES)}"
     elif since is not None and getattr(since, "tzinfo", None) is None:
         msg = "since must be a datetime with a time zone"
     elif overlap < timedelta(0):
         msg = "overlap must be a timedelta of at least 0"
+    elif on_invalid not in ("raise", "skip"):
+        msg = "on_invalid must be 'raise' or 'skip'"
     else:
         return
     raise ConfigurationError(msg)
@@ -136,18 +144,21 @@ def _table(
         async for page in pages.by_page():
             yield [_row(item) for item in page.items]
         _log.info("%s: %s", name, pages.report)
+        if pages.report.skipped:
+            _log.warning("%s: %d records were left out, since they cannot be read", name, pages.report.skipped)
 
     return dlt.resource(  # pyright: ignore[reportUnknownMemberType] - its hints name pydantic, which may be missing
         read, name=name, write_disposition="merge", primary_key="id", columns=_columns(model)
     )
 
 
-def _calls(envoy: EnvoyClient, start: datetime | None, now: datetime) -> Pages[Call]:
+def _calls(envoy: EnvoyClient, start: datetime | None, now: datetime, on_invalid: OnInvalid) -> Pages[Call]:
     """List the calls of all days that may hold one created since *start*, whatever those days mean to the server."""
     if start is None:
-        return envoy.calls.list()
+        return envoy.calls.list(on_invalid=on_invalid)
     first = date.fromordinal(start.astimezone(UTC).toordinal() - 1)
-    return envoy.calls.list(start_date=first, end_date=now.astimezone(UTC).date() + _AHEAD)
+    last = now.astimezone(UTC).date() + _AHEAD
+    return envoy.calls.list(start_date=first, end_date=last, on_invalid=on_invalid)
 
 
 def _row(model: attrs.AttrsInstance) -> Row:

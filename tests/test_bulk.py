@@ -7,6 +7,7 @@ import gc
 import itertools
 import threading
 import uuid
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing, suppress
 from typing import Literal, assert_type, cast
@@ -392,6 +393,40 @@ async def test_closing_waits_for_the_end() -> None:
     assert len([outcome async for outcome in finished]) == 2
     await finished.aclose()
     assert await anext(finished, None) is None
+
+
+class Endless:
+    """Keys without end, which a weak reference can follow."""
+
+    def __aiter__(self) -> Endless:
+        return self
+
+    async def __anext__(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("leave", [leave_by_break, leave_by_error, bulk.Outcomes[int, str].aclose])
+async def test_a_map_that_ends_lets_go_of_its_keys(leave: Leave) -> None:
+    """However it ends, and while it has a name: what the keys hold, such as pages fetched ahead, can be given up."""
+    keys = Endless()
+    held = weakref.ref(keys)
+    outcomes = bulk.map(Work(), keys, concurrency=2)
+    await anext(outcomes)
+    del keys
+    assert held() is not None
+    with suppress(ZeroDivisionError):
+        await leave(outcomes)
+    await settled(lambda: others() == set())
+    assert held() is None
+    await outcomes.aclose()
+
+
+async def test_keys_that_the_caller_keeps_stay_open() -> None:
+    """A generator with a name is not closed: it goes on where the map left it."""
+    keys = each(range(100))
+    async with aclosing(bulk.map(Work(), keys, concurrency=1)) as outcomes:
+        await anext(outcomes)
+    assert await anext(keys) < 10
 
 
 async def test_a_job_may_close_its_own_map() -> None:

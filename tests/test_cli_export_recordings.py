@@ -6,7 +6,9 @@ import pickle
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cyclopts import App
@@ -16,6 +18,7 @@ from envoy_async.sandbox import Fault, Sandbox
 from envoy_async.sandbox.recordings import recording_bytes
 from tests.test_cli_operations import at, running
 
+MemoryFileSystem: Any = import_module("fsspec.implementations.memory").MemoryFileSystem  # which has no types
 LINK = "/calls/{call_id}/recording"
 DAY = "2025-11-21"
 
@@ -105,6 +108,21 @@ def test_a_url_is_a_place_too(run: Run, sandbox: Sandbox, tmp_path: Path) -> Non
     assert code == 0, err
     assert {path.stem for path in tmp_path.glob("recordings/*")} == set(wanted(sandbox))
     assert told["fetched"].endswith(f"to file://{tmp_path}/recordings")
+
+
+@pytest.mark.parametrize("step", ["ls", "put_file", "makedirs"])
+def test_a_password_in_a_url_is_not_told(run: Run, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Neither in what was done nor in what a storage says, of one recording or before the first."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise FileNotFoundError("memory://me:hunter2@bucket/a")
+
+    MemoryFileSystem.store.clear()
+    monkeypatch.setattr(MemoryFileSystem, step, refuse)
+    code, err, told = run("--to", "memory://me:hunter2@bucket/a")
+    assert "memory://***@bucket/a" in err
+    assert "hunter2" not in err
+    assert (code, "fetched" in told) == {"ls": (0, True), "put_file": (1, True), "makedirs": (1, False)}[step]
 
 
 def test_an_error_of_the_listing_says_how_to_go_on(run: Run, sandbox: Sandbox, tmp_path: Path) -> None:

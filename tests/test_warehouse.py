@@ -9,6 +9,7 @@ import asyncio
 import gzip
 import json
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from urllib.parse import parse_qsl, urlsplit
 import attrs
 import dlt
 import pytest
+from dlt.extract.exceptions import ResourceExtractionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.sources import DltSource
 
@@ -271,6 +273,20 @@ async def test_without_a_pipeline_it_gives_rows(sandbox: Sandbox) -> None:
     assert list(what.resources) == ["calls"]
 
 
+async def test_records_that_cannot_be_read_are_left_out(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """With `on_invalid="skip"` the others are loaded, and a warning says how many are missing; else the run fails."""
+    fields = ("status", "load_status", "name", "status", "direction")
+    for name, field in zip(TABLES, fields, strict=True):
+        next(iter(getattr(sandbox.store, name).values()))[field] = 7
+    what = source(sandbox.api_key, base_url=sandbox.base_url, overlap=EVER, on_invalid="skip")
+    rows = await asyncio.to_thread(list, what)
+    told = re.findall(r"(\w+): (\d+) records were left out", caplog.text)
+    assert sorted(name for name, _ in told) == sorted(TABLES)  # a carrier stands in offers, too
+    assert len(rows) == sum(len(getattr(sandbox.store, name)) for name in TABLES) - sum(int(left) for _, left in told)
+    with pytest.raises(ResourceExtractionError):
+        await asyncio.to_thread(list, source(sandbox.api_key, base_url=sandbox.base_url, resources=["loads"]))
+
+
 async def test_a_listing_that_fails_ends_the_run(
     sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -298,6 +314,7 @@ async def test_a_listing_that_fails_ends_the_run(
         ({"resources": []}, "resources"),
         ({"since": datetime(2025, 11, 1)}, "since"),  # noqa: DTZ001 - that is the point
         ({"overlap": -WEEK}, "overlap"),
+        ({"on_invalid": "collect"}, "on_invalid"),
         ({"base_url": "http://example.invalid"}, "base_url"),
         ({"credentials": 7}, "credentials"),
     ],

@@ -1,13 +1,14 @@
 """Which addresses something is fetched from.
 
 The rule: `https`, or plain `http` to this machine. An address that an answer names is a stranger's word, so it leads
-inside a network only where the API is inside as well. Names are not looked up here: what they lead to is for the
-certificate to prove.
+inside a network only where the API is inside as well, in whatever form its host is written. Names are not looked up
+here: what they lead to is for the certificate to prove.
 """
 
 from __future__ import annotations
 
 import re
+import socket
 from ipaddress import IPv6Address, ip_address
 
 from yarl import URL
@@ -57,9 +58,21 @@ def _objection(address: Secret, home: str) -> str | None:
 
 
 def _is_inside(host: str) -> bool:
+    """Whether a host lies inside a network, or is written so that it hides where it lies."""
+    host = host.rstrip(".")
     try:
         ip = ip_address(host)
     except ValueError:
-        return is_loopback(host)
+        return is_loopback(host) or _is_short(host)
     mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
-    return not (mapped or ip).is_global
+    inner = ip.sixtofour if isinstance(ip, IPv6Address) else None
+    return not (mapped or inner or ip).is_global or (mapped is None and ip.is_reserved)  # reserved: also NAT64
+
+
+def _is_short(host: str) -> bool:
+    """Whether a host is an address in a form that only the operating system reads, such as `127.1` or `0x7f000001`."""
+    try:
+        socket.inet_aton(host)
+    except OSError:
+        return False
+    return True

@@ -77,6 +77,9 @@ def map(
     yet handed out. When the keys themselves raise, what was taken comes to its end and is handed out, and then that
     error is raised; if the keys can go on after it, as a listing can, another `map` over them goes on there.
 
+    The keys stay yours: the map lets go of them when it ends, and never closes them. An async generator that you keep
+    and that is to end with the map needs `contextlib.aclosing` of its own.
+
     Only an `Exception` makes an outcome. Whatever else a job ends with, such as `CancelledError`, cancels the others
     and is raised at once.
 

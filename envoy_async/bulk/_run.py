@@ -87,6 +87,10 @@ class Run(ABC, Generic[K, V]):
     async def _next(self) -> Coroutine[None, None, None]:
         """Wait for room, take the next key, and return its job; `StopAsyncIteration` when there is none."""
 
+    @abstractmethod
+    def _forget(self) -> None:
+        """Let go of the keys, of which no more are needed; to close them is up to those who gave them."""
+
     async def step(self) -> Outcome[K, V]:
         """Wait for the next outcome and take it."""
         self._begin()
@@ -159,6 +163,8 @@ class Run(ABC, Generic[K, V]):
             pass
         except Exception as error:  # noqa: BLE001 - the keys' own, raised behind the outcomes
             self._failure = error
+        finally:
+            self._forget()
 
     def _start(self, job: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(job)
@@ -202,6 +208,9 @@ class Map(Run[K, V]):
             self._line.append(place)
         return self._call(key, place)
 
+    def _forget(self) -> None:
+        del self._keys
+
     async def _call(self, key: K, place: _Place[K, V]) -> None:
         place.outcome = await _outcome(self._function, key)
         if not self._ordered:
@@ -229,6 +238,9 @@ class Merge(Run[K, V]):
         await self._room.acquire()
         key, listing = await self._listings()
         return self._read(key, listing)
+
+    def _forget(self) -> None:
+        del self._listings
 
     async def _read(self, key: K, listing: Paged[V]) -> None:
         try:

@@ -19,7 +19,7 @@ from cyclopts.validators import Number
 from .._paging import Pages
 from ..bulk import Outcome
 from ..errors import ConfigurationError, EnvoyError, InvalidRequestError
-from ..export.recordings import StoredRecording, recordings
+from ..export.recordings import StoredRecording, recordings, without_user_info
 from ..models import Call
 from .exporting import FILE, Asked, Clock, exportable, made, now
 from .operations import Connection
@@ -70,11 +70,11 @@ class Tally:
     def tell(self, place: Place, pages: Pages[Call]) -> None:
         """Print on stderr what was fetched, what was there, and what failed."""
         for failure in self.failures:
-            sys.stderr.write(f"{printable(failure)}\n")
+            sys.stderr.write(f"{printable(without_user_info(failure))}\n")
         report = pages.report
         lines = [
             ("listed", f"{counted(report.records, 'call')}{'' if report.proven else ', not proven to be all'}"),
-            ("fetched", f"{counted(self.fetched, 'recording')}, {size(self.size)}, to {place.to}"),
+            ("fetched", f"{counted(self.fetched, 'recording')}, {size(self.size)}, to {without_user_info(place.to)}"),
             ("there", f"{counted(self.there, 'recording')} already"),
             ("failed", f"{counted(self.failed, 'recording')}"),
         ]
@@ -99,6 +99,10 @@ def _start(asked: Asked, place: Place, connection: Connection) -> int:
         raise
     except EnvoyError as error:
         error.add_note(_AGAIN)
+        raise
+    except OSError as error:
+        if without_user_info(str(error)) != str(error):  # a storage's own words
+            raise OSError(without_user_info(str(error))) from None
         raise
     except KeyboardInterrupt:
         sys.stderr.write(f"interrupted: {_AGAIN}\n")

@@ -1,22 +1,24 @@
 """The recordings of many calls, as files in a folder or in an object storage.
 
 The rule: a name stands for a whole recording or is not there, and what is there already is not fetched again. One
-recording that fails is one outcome, and the others go on. Nothing blocks the loop: folders and storages are used in
-threads.
+recording that fails is one outcome, and the others go on. Storages are used in threads, so none blocks the loop; an
+upload that was begun is waited for, also when it is cancelled, since a thread cannot be stopped. Files of this machine
+are written in the loop, piece by piece as they come.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import tempfile
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import attrs
 
@@ -25,8 +27,10 @@ from ..client import EnvoyClient
 from ..errors import ConfigurationError
 from ..models import Call
 from ..resources._recording import recording_name, recording_names
+from ._threads import in_thread
 
 _AVAILABLE = "AVAILABLE"  # the only status of a recording that is known
+_USER_INFO = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 @attrs.frozen
@@ -34,7 +38,7 @@ class StoredRecording:
     """A recording that is where it should be."""
 
     where: str
-    """Path or URL of the file."""
+    """Path or URL of the file; user info in it is masked."""
     size: int
     """Bytes of the file."""
     fetched: bool
@@ -67,12 +71,15 @@ def recordings(
 ) -> bulk.Outcomes[Call, StoredRecording]:
     """Download the recordings of all calls that have one; an outcome for each, in the order in which they are done.
 
+    Those are the calls whose `recording_status` is `AVAILABLE`, the only status that is known. All others are passed
+    over without an outcome, and not counted; ask for them with `envoy.calls.download_recording`.
+
     Each becomes `<call id>.m4a` or the like, by the type of its content. Run it again after an interruption: what is
     there already is left as it is, and in a folder a part that was begun is gone on with.
 
     Args:
         envoy: the client.
-        calls: the calls, such as `envoy.calls.list()`; those without a recording are passed over.
+        calls: the calls, such as `envoy.calls.list()`.
         to: a folder, which is made if only its last part is missing, or a URL for fsspec (extra `fsspec`), such as
             `s3://bucket/recordings`; there the files go over this machine's folder for temporary files.
         concurrency: most downloads at once.
@@ -85,15 +92,33 @@ def recordings(
     store = _remote(str(to)) if "://" in str(to) else _Folder(Path(to))
     there: dict[str, int] = {}
     job = partial(_stored, envoy, store, there, verify=verify)
-    return bulk.map(job, _available(calls, store, there), concurrency=concurrency)
+    return bulk.map(job, _Available(calls, store, there), concurrency=concurrency)
 
 
-async def _available(calls: AsyncIterable[Call], store: Store, there: dict[str, int]) -> AsyncIterator[Call]:
-    """Look once at what is there already; then give the calls that have a recording."""
-    there.update(await asyncio.to_thread(store.look))
-    async for call in calls:
-        if call.recording_status == _AVAILABLE:
-            yield call
+def without_user_info(text: str) -> str:
+    """Mask what stands before the host in every URL of a text."""
+    return _USER_INFO.sub("***@", text)
+
+
+class _Available:
+    """The calls that have a recording; no generator, since nobody would close it when the loop is left."""
+
+    def __init__(self, calls: AsyncIterable[Call], store: Store, there: dict[str, int]) -> None:
+        self._calls, self._store, self._there = aiter(calls), store, there
+        self._looked = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Call:
+        """Give the next call; before the first, look at what is there already."""
+        if not self._looked:
+            self._there.update(await asyncio.to_thread(self._store.look))
+            self._looked = True
+        while True:
+            call = await anext(self._calls)
+            if call.recording_status == _AVAILABLE:
+                return call
 
 
 async def _stored(
@@ -125,7 +150,7 @@ class _Folder:
         return str(self.folder / name)
 
     async def fetch(self, envoy: EnvoyClient, call_id: str) -> StoredRecording:
-        path = await envoy.calls.download_recording(call_id, self.folder)
+        path = await envoy.calls.download_recording(call_id, f"{self.folder}{os.sep}")  # a file is none of it
         return StoredRecording(str(path), path.stat().st_size, fetched=True)
 
 
@@ -145,13 +170,13 @@ class _Remote:
         return {str(row["name"]).rpartition("/")[2]: int(row["size"] or 0) for row in rows if row["type"] == "file"}
 
     def path(self, name: str) -> str:
-        return str(self.system.unstrip_protocol(f"{self.root}/{name}"))
+        return without_user_info(str(self.system.unstrip_protocol(f"{self.root}/{name}")))
 
     async def fetch(self, envoy: EnvoyClient, call_id: str) -> StoredRecording:
         with tempfile.TemporaryDirectory(prefix="envoy-recording-") as folder:
             path = await envoy.calls.download_recording(call_id, folder)
             size = path.stat().st_size
-            await asyncio.to_thread(self._put, path)
+            await in_thread(partial(self._put, path))  # which reads the file until it ends
         return StoredRecording(self.path(path.name), size, fetched=True)
 
     def _put(self, path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import sys
+import threading
+import weakref
 from collections.abc import AsyncIterator
 from functools import partial
 from importlib import import_module
@@ -176,6 +180,92 @@ async def test_a_folder_that_cannot_be_made(envoy: EnvoyClient, sandbox: Sandbox
     with pytest.raises(FileNotFoundError):
         await run(envoy, tmp_path / "none" / "folder")
     assert sandbox.requests == []
+
+
+async def test_a_folder_that_goes_away(envoy: EnvoyClient, tmp_path: Path) -> None:
+    """A folder that is removed meanwhile does not become a file; each recording that follows is an error of its own."""
+    folder = tmp_path / "folder"
+    errors: list[Exception | None] = []
+    async for outcome in recordings(envoy, envoy.calls.list(), folder, concurrency=1):
+        shutil.rmtree(folder, ignore_errors=True)
+        errors.append(outcome.error)
+    assert isinstance(errors[-1], FileNotFoundError)
+    assert not folder.exists()
+
+
+async def test_a_cancelled_upload_is_waited_for(envoy: EnvoyClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever cancels gets the word when the upload has ended, and its file stays until then."""
+    begun, go, files = threading.Event(), threading.Event(), list[bool]()
+
+    def put_file(_: object, path: str, name: str) -> None:
+        begun.set()
+        go.wait()
+        files.append(Path(path).is_file())
+        raise OSError(name)
+
+    async def first() -> None:
+        await anext(recordings(envoy, envoy.calls.list(), "memory://bucket/a", concurrency=1))
+
+    monkeypatch.setattr(MemoryFileSystem, "put_file", put_file)
+    running = asyncio.create_task(first())
+    while not begun.is_set():
+        assert not running.done()
+        await asyncio.sleep(0)
+    running.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert files == [True]
+
+
+class Listing:
+    """Calls of a caller, which a weak reference can follow."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    def __aiter__(self) -> Listing:
+        return self
+
+    async def __anext__(self) -> Call:
+        return self.call
+
+
+async def test_calls_are_let_go_with_the_run(envoy: EnvoyClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A run that is closed holds on to no listing, so none goes on fetching ahead for it."""
+    calls = Listing(await envoy.calls.get(with_recording(sandbox)[0]))
+    held = weakref.ref(calls)
+    found = recordings(envoy, calls, tmp_path)
+    await anext(found)
+    del calls
+    assert held() is not None
+    await found.aclose()
+    assert held() is None
+
+
+async def test_only_a_known_status_counts(envoy: EnvoyClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A call whose recording has another status, such as one that is unknown, has no outcome and sends nothing."""
+    call = await envoy.calls.get(with_recording(sandbox)[0])
+
+    async def calls() -> AsyncIterator[Call]:
+        yield attrs.evolve(call, recording_status="ARCHIVED")
+
+    sent = len(sandbox.requests)
+    assert [one async for one in recordings(envoy, calls(), tmp_path)] == []
+    assert len(sandbox.requests) == sent
+
+
+async def test_a_url_is_told_without_user_info(envoy: EnvoyClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password in the URL of a storage is in no outcome."""
+
+    def unstrip_protocol(_: object, name: str) -> str:
+        return f"http://me:secret@host{name}"  # as the file system of that name would say
+
+    monkeypatch.setattr(MemoryFileSystem, "unstrip_protocol", unstrip_protocol)
+    found = await run(envoy, "memory://a")
+    assert {one.result().where for one in found.values()} == {f"http://***@host/a/{name}.m4a" for name in found}
 
 
 async def test_a_call_that_went_away_or_is_none(envoy: EnvoyClient, sandbox: Sandbox, tmp_path: Path) -> None:
