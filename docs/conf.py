@@ -37,7 +37,9 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!envoy_async\.)[A-Za-z_]\w*\..+"),
     (r"py:.*", rf"({'|'.join(dir(builtins))})"),
-    (r"py:class", r"(envoy_async\.\S+\.)?T"),  # type variables
+    (r"py:class", r"(envoy_async\.\S+\.)?[TKV]"),  # type variables
     (r"py:class", r"datetime"),  # of an attribute, whose annotation is read from the source
 ]
-nitpick_ignore = [("py:class", name) for name in ("Algorithm", "Credentials", "Source")]  # explained in place
+nitpick_ignore = [
+    ("py:class", name) for name in ("Algorithm", "Credentials", "Run", "Source", "envoy_async.bulk._run.Paged")
+]  # explained in place
