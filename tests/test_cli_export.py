@@ -246,6 +246,7 @@ def test_a_file_that_is_there_stays(run: Run, sandbox: Sandbox, tmp_path: Path) 
         (["calls", "--to", "calls.xlsx"], None, "calls.xlsx"),
         (["calls"], 2, "--to"),
         (["calls", "--to", "x.jsonl", "--until", "2025-01-01"], 2, "--until goes with --since"),
+        (["calls", "--to", "x.jsonl", "--since", "2025-02-01", "--until", "2025-01-01"], 2, "is before the first"),
         (["calls", "--to", "x.jsonl", "--since", "soon"], 2, "--since"),
         (["loads", "--to", "x.jsonl", "--since", "2025-01-01"], 2, "--since"),
         (["calls", "--to", "x.jsonl", "--prefetch", "-1"], 2, "--prefetch"),
@@ -286,6 +287,17 @@ def test_an_incremental_export_adds_what_came(run: Run, own: Sandbox, tmp_path: 
     assert code == 0, err
     assert sorted(ids_in(path)) == sorted(own.store.calls)
     assert not [request for request in own.requests if "start_date=2020" in request.path]
+
+
+def test_an_incremental_export_leaves_no_gap(run: Run, own: Sandbox, tmp_path: Path) -> None:
+    """A first day after that on which the update has to begin is refused, and the file stays as it is."""
+    path = tmp_path / "calls.jsonl"
+    assert run(own, "calls", "--to", str(path), "--incremental")[0] == 0
+    before = path.read_bytes()
+    own.requests.clear()
+    code, _, err = run(own, "calls", "--to", str(path), "--incremental", "--since", "2025-11-22")
+    assert (code, err.count("\n"), own.requests, path.read_bytes()) == (2, 1, [], before)
+    assert "--since must not be later than 2025-11-" in err
 
 
 def test_stdout_gets_json_lines(run: Run, sandbox: Sandbox) -> None:

@@ -6,8 +6,7 @@ export's own affair. What was fetched is never thrown away: an error says how to
 
 `--since` and `--until` are there where `list` takes days. Which zone the vendor counts days in is not known. So the
 last day is tomorrow, as UTC counts, unless one is given: wherever that zone is, the calls of this moment are in it.
-An export that goes on later keeps the last day it was begun with, which is found by trying the days of a month back;
-nothing is sent for that.
+An export that goes on later keeps the last day it was begun with, which its work folder tells.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Annotated, TypeVar, cast
@@ -28,8 +27,9 @@ from cyclopts.validators import Number
 
 from .._paging import Pages, Record
 from ..client import EnvoyClient
-from ..errors import CheckpointMismatchError, EnvoyError
+from ..errors import EnvoyError
 from ..export import Manifest, estimate, export, update
+from ..export._folder import begun
 from .inputs import InputError
 from .operations import Connection, Operation, argument, dashed, groups, help_of, operations, option
 from .progress import Meter
@@ -49,7 +49,6 @@ _WORDS = {  # of the library, and what they are here; the longer ones first
     "overwrite=True": "--overwrite",
 }
 _INTERRUPTED = "interrupted: run it again with --resume to go on\n"
-_LOOKED_BACK = 32  # days
 _STDOUT = "-"
 _REQUIRED = inspect.Parameter.empty
 
@@ -101,10 +100,14 @@ class Asked:
         return self.days.until or self.today + timedelta(days=1)
 
     def pages(self, envoy: EnvoyClient, last: date, since: date | None = None) -> Pages[Record]:
-        """Make the listing, from *since* on if that is later than the first day wanted."""
+        """Make the listing, from *since* on if that is given, which the first day wanted must not come after."""
         values = dict(self.filters)
-        first = max(filter(None, (since, self.days.since)), default=None)
+        if since is not None and self.days.since is not None and self.days.since > since:
+            raise InputError(f"--since must not be later than {since}, or records between could be missing")
+        first = since or self.days.since
         if self.dated and first is not None:
+            if first > last:
+                raise InputError(f"the last day, {last}, is before the first, {first}")
             values |= {"start_date": first, "end_date": last}
         if self.dated:  # it has an order that can be trusted, read upwards
             values.setdefault("strategy", "backward" if first is None else "windows")
@@ -119,12 +122,12 @@ class Job:
     target: Target
 
     @property
-    def last_days(self) -> list[date]:
-        """The last day; of a resumed export the one it was begun with, which may be any of these, the latest first."""
-        last = self.asked.last
-        if self.asked.days.until is not None or not (self.asked.dated and self.target.resume):
-            return [last]
-        return [last - timedelta(days=days) for days in range(_LOOKED_BACK)]
+    def last(self) -> date:
+        """The last day, if there are days; of a resumed export the one it was begun with."""
+        if self.asked.days.until is None and self.target.resume:
+            day = begun(self.target.to).get("end_date")
+            return self.asked.last if day is None else date.fromisoformat(day)
+        return self.asked.last
 
     @property
     def keeps(self) -> bool:
@@ -147,15 +150,8 @@ class Job:
         tell(self.target.to, manifest)
 
     async def write(self, envoy: EnvoyClient, meter: Meter) -> Manifest:
-        """Write the file; a resumed export finds out what its last day was, for which nothing is sent."""
-        for last in self.last_days[:-1]:
-            with suppress(CheckpointMismatchError):
-                return await self.write_until(last, envoy, meter)
-        return await self.write_until(self.last_days[-1], envoy, meter)
-
-    async def write_until(self, last: date, envoy: EnvoyClient, meter: Meter) -> Manifest:
-        """Write or update the file, with this last day if there are days."""
-        to, resume = self.target.to, self.target.resume
+        """Write or update the file."""
+        to, resume, last = self.target.to, self.target.resume, self.last
         if self.target.incremental:
             return await update(partial(self.listing, envoy, last), to, resume=resume, progress=meter.show)
         pages, overwrite = self.listing(envoy, last), self.target.overwrite

@@ -132,7 +132,9 @@ class ParquetFile:
                     raise self._pa.ArrowInvalid("other columns")
                 for batch in file.iter_batches(batch_size=_AT_ONCE):
                     yield self._pa.Table.from_batches([batch]).cast(self._bare)
-        except self._pa.ArrowException as error:
+        except (self._pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of what is in the file
+                raise
             msg = f"{old} cannot be read as an export of this version: export again with overwrite=True"
             raise ConfigurationError(msg) from error
 

@@ -2,17 +2,17 @@
 
 The rule: what counts is what `state.json` names, and it is replaced in one step after the part it names last is safe on
 the disk. So a process may be killed between any two instructions: what the state does not name is swept away, and what
-it names is whole. A folder without a state holds nothing.
+it names is whole. A folder without a state holds nothing, and is left over where a file system does not let it go.
 
-The lock is one of the kernel (flock), which ends with the process that holds it. Where Python has none (Windows), two
-exports of one file at once are not told apart.
+The lock is one of the kernel (flock), which ends with the process that holds it. Where Python has none (Windows), and
+on file systems without locks, two exports of one file at once are not told apart.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
@@ -38,8 +38,14 @@ class State:
     mode: Mode
     checkpoint: str = ""
     """Of the listing, after the last record of the last part; empty before the first."""
+    filters: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    """Of the listing."""
+    columns: tuple[str, ...] = ()
+    """Names of the fields in the parts: another version of this package may know others."""
     overwrite: bool = False
     since: date | None = None
+    over: Manifest | None = None
+    """The manifest of the file that an update began with."""
     parts: tuple[int, ...] = ()
     """Bytes of each part."""
     records: int = 0
@@ -49,7 +55,16 @@ class State:
     invalid: tuple[LeftOut, ...] = ()
     ended: Manifest | None = None
     """What there is to tell of the listing, once it has ended; the file is not yet put together."""
+    ids: str = ""
+    """Digest of the ids in the file that an update is about to put in place, or has."""
+    done: bool = False
+    """Whether file and manifest are whole, and the parts may be gone."""
     layout: int = _LAYOUT
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is something to go on with."""
+        return not self.done and (bool(self.parts) or self.ended is not None)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -68,8 +83,10 @@ def naming(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno is not None:
             error.filename = str(path)
+        elif error.filename is None:  # a name would take the place of its message
+            error.add_note(f"while writing {path}")
         raise
 
 
@@ -77,23 +94,23 @@ class Folder:
     """The work folder of one file, held by one export at a time: `with Folder(path) as folder`."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self.path = file.with_name(f"{file.name}{_SUFFIX}")
+        self.file = file.resolve()
+        """Behind a symbolic link, the file it leads to."""
+        self.path = self.file.with_name(f"{self.file.name}{_SUFFIX}")
         self.whole = self.path / _WHOLE
         """Where the file is put together."""
-        self.left_over = False
-        """Whether the folder was there before."""
+        self.kept = False
+        """Whether the state names something to go on with."""
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
         if not self.path.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, "the folder to export to does not exist", str(self.path.parent))
-        if self._file.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self._file))
+        if self.file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.file))
         locked = False
         while not locked:
-            self.left_over = self.path.is_dir()
-            self.path.mkdir(exist_ok=True)
+            self.path.mkdir(0o700, exist_ok=True)
             with suppress(FileNotFoundError):  # an export that came to its end removed the folder meanwhile
                 locked = self._locked()
         return self
@@ -140,6 +157,7 @@ class Folder:
             part = self._part(number)
             if not part.is_file() or part.stat().st_size != size:
                 raise self._damaged(part)
+        self.kept = state.kept
         return state
 
     def _damaged(self, path: Path) -> ConfigurationError:
@@ -151,6 +169,7 @@ class Folder:
     def save(self, state: State) -> None:
         """Replace the state."""
         write_whole(self.path / _STATE, msgspec.json.encode(state))
+        self.kept = state.kept
 
     def keep(self, lines: Sequence[bytes], state: State) -> State:
         """Write one more part, if there are lines for one, and the state that names it; returns that."""
@@ -173,9 +192,26 @@ class Folder:
             with self._part(number).open("rb") as file:
                 yield from file
 
+    def end(self, state: State) -> None:
+        """Let go of the parts, now that file and manifest are whole; until they are gone, the state says so."""
+        self.save(attrs.evolve(state, parts=(), over=None, done=True))
+        with suppress(OSError):  # what is left over does no harm
+            self.sweep(0)
+            self.clear()
+
     def clear(self) -> None:
         """Forget the state: from now on the folder holds nothing."""
         (self.path / _STATE).unlink()
+
+
+def begun(to: str | Path) -> Mapping[str, str]:
+    """Tell the filters that an interrupted run waits to go on with; none without such a run.
+
+    Raises:
+        ConfigurationError: its state or a part is damaged; the message names the file.
+    """
+    state = Folder(Path(to)).load()
+    return state.filters if state is not None and state.kept else {}
 
 
 def _flock(file: BinaryIO) -> bool:
@@ -188,4 +224,6 @@ def _flock(file: BinaryIO) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError:  # a file system without locks
+        return True
     return True

@@ -38,10 +38,16 @@ class Target:
     """A file to write: where, in which format, of which model."""
 
     path: Path
+    """Behind a symbolic link, the file it leads to."""
     format: Format
     packing: str
     item: type[object]
     columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(column.name for column in self.columns)
 
 
 def target_of(to: str | Path, item: type[object]) -> Target:
@@ -60,7 +66,7 @@ def target_of(to: str | Path, item: type[object]) -> Target:
         raise ConfigurationError(msg)
     if format == "parquet" or packing == ".zst":
         pyarrow(packing or ending)
-    return Target(path, format, packing, item, columns_of(item))
+    return Target(path.resolve(), format, packing, item, columns_of(item))
 
 
 def assemble(target: Target, lines: Iterable[bytes], to: Path, stays: Callable[[str], bool] | None) -> None:
@@ -95,7 +101,9 @@ def _rows(target: Target) -> Iterator[tuple[bytes, str]]:
             for row in _jsonl_rows(file) if target.format == "jsonl" else _csv_rows(file, target):
                 yield row
                 place += 1
-    except (EOFError, ValueError, LookupError, TypeError, csv.Error, zlib.error) as error:
+    except (EOFError, ValueError, LookupError, TypeError, OSError, csv.Error, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk, not of what is in the file
+            raise
         msg = f"{target.path}: row {place} is not of an export of this version: export again with overwrite=True"
         raise ConfigurationError(msg) from error
 
@@ -108,7 +116,7 @@ def _jsonl_rows(file: BinaryIO) -> Iterator[tuple[bytes, str]]:
 def _csv_rows(file: BinaryIO, target: Target) -> Iterator[tuple[bytes, str]]:
     if file.readline() != _header(target):
         raise ValueError
-    place = [column.name for column in target.columns].index("id")
+    place = target.names.index("id")
     held = b""
     for line in file:
         held += line
@@ -121,7 +129,7 @@ def _csv_rows(file: BinaryIO, target: Target) -> Iterator[tuple[bytes, str]]:
 
 
 def _header(target: Target) -> bytes:
-    return ",".join(column.name for column in target.columns).encode() + b"\n"
+    return ",".join(target.names).encode() + b"\n"
 
 
 def _csv(line: bytes) -> bytes:

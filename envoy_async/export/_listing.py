@@ -49,13 +49,13 @@ class Part(Generic[T]):
         self._torn = True
         self._added += 1
         self._lines += [line(self._target.columns, record) for record in records]
-        created, changed = _times(records, "created_at"), _times(records, "updated_at")
+        created = _times(records)
         self.state = attrs.evolve(
             self.state,
             records=self.state.records + len(records),
             id_digest=id_digest((record.id for record in records), self.state.id_digest),
             window_start=earliest(self.state.window_start, *created),
-            window_end=latest(self.state.window_end, *created, *changed),
+            window_end=latest(self.state.window_end, *created),
         )
         self._torn = False
 
@@ -64,12 +64,10 @@ class Part(Generic[T]):
         new = (LeftOut(page=it.page, index=it.index, path=it.path) for it in self._pages.report.invalid[self._known :])
         self.state = attrs.evolve(self.state, checkpoint=self._pages.checkpoint(), invalid=(*self._before, *new))
 
-    def end(self) -> Manifest:
+    def end(self) -> None:
         """Note that the listing has ended, and what there is to tell of it."""
         self.stand()
-        ended = draft(self._pages, self._target, self.state)
-        self.state = attrs.evolve(self.state, ended=ended)
-        return ended
+        self.state = attrs.evolve(self.state, ended=draft(self._pages, self._target, self.state))
 
     def take(self) -> list[bytes]:
         """Hand out the lines that wait."""
@@ -88,8 +86,8 @@ class Part(Generic[T]):
             self.write(folder)
 
 
-def _times(records: Sequence[object], name: str) -> list[datetime]:
-    found = (getattr(record, name, None) for record in records)
+def _times(records: Sequence[object]) -> list[datetime]:
+    found = (getattr(record, "created_at", None) for record in records)
     return [time for time in found if isinstance(time, datetime)]
 
 
@@ -103,10 +101,8 @@ def latest(*times: datetime | None) -> datetime | None:
     return max(filter(None, times), default=None)
 
 
-async def gather(
-    pages: Pages[T], target: Target, folder: Folder, state: State, progress: Progress | None
-) -> tuple[Manifest, int]:
-    """Read the listing to its end, and keep it in parts; returns what it told, and how many parts."""
+async def gather(pages: Pages[T], target: Target, folder: Folder, state: State, progress: Progress | None) -> State:
+    """Read the listing to its end, and keep it in parts; returns the state, which says so."""
     part = Part(pages, target, state)
     try:
         async with aclosing(pages.by_page()) as steps:
@@ -117,13 +113,13 @@ async def gather(
                     await in_thread(partial(part.write, folder))
                 if progress is not None:
                     progress(pages.report)
-        ended = part.end()
+        part.end()
         await in_thread(partial(part.write, folder))
     except BaseException:
         with suppress(OSError):  # a disk that is full stays so, and the last state stands
             part.rescue(folder)
         raise
-    return ended, len(part.state.parts)
+    return part.state
 
 
 def _drift(report: Report) -> Drift:

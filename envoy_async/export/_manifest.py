@@ -27,10 +27,17 @@ def id_digest(ids: Iterable[str], start: str = "") -> str:
         ids: the ids to add.
         start: the digest of those added before.
     """
-    total = int(start or "0", 16)
-    for each in ids:
-        text = each.encode("utf-8", "surrogatepass")
-        total += int.from_bytes(hashlib.blake2b(text, digest_size=_BITS // 8).digest(), "big")
+    return in_hex(int(start or "0", 16) + sum(map(id_hash, ids)))
+
+
+def id_hash(name: str) -> int:
+    """Give the BLAKE2b hash of an id as a number."""
+    text = name.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=_BITS // 8).digest(), "big")
+
+
+def in_hex(total: int) -> str:
+    """Write a sum of hashes as a digest."""
     return f"{total % 2**_BITS:0{_BITS // 4}x}"
 
 
@@ -64,7 +71,7 @@ class Manifest:
     operation: str
     """Such as `GET /calls`."""
     filters: Mapping[str, str]
-    """The query of the listing, without page numbers."""
+    """The query of the listing, without page numbers; of an updated file, without a last day."""
     item: str
     """The model of the records, such as `Call`."""
     format: Literal["jsonl", "csv", "parquet"]
@@ -82,7 +89,7 @@ class Manifest:
     window_start: datetime | None = None
     """The earliest `created_at` in the file."""
     window_end: datetime | None = None
-    """The latest `created_at` or `updated_at` in the file: the server's time, not this machine's."""
+    """The latest `created_at` in the file: the server's time, not this machine's."""
     pages: int
     """Pages fetched for the last run, as are the counts that follow."""
     requests: int
@@ -94,7 +101,7 @@ class Manifest:
     """Seconds spent waiting for quota and back-offs."""
     drift: Drift
     skipped: int
-    """Records that could not be read and are left out."""
+    """Records that could not be read and are left out; an update adds its own to those of earlier runs."""
     invalid: tuple[LeftOut, ...] = ()
     """Where those were, when the listing was asked to collect them."""
     strategy: str
@@ -128,8 +135,9 @@ def to_json(manifest: Manifest) -> bytes:
 
 
 def manifest_path(to: Path) -> Path:
-    """Name the manifest of a file."""
-    return to.with_name(f"{to.name}.manifest.json")
+    """Name the manifest of a file; behind a symbolic link, that of the file it leads to."""
+    file = to.resolve()
+    return file.with_name(f"{file.name}.manifest.json")
 
 
 @attrs.frozen(kw_only=True)

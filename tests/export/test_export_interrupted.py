@@ -64,7 +64,8 @@ async def test_going_on_after_any_failed_write_gives_the_undisturbed_file(
             failed = await fails(export(server.list(size=3), folder / name, resume=True), OSError)
         assert content(folder).get(name) in {None, whole}
         if failed or (folder / f"{name}.parts").exists():
-            await export(server.list(size=3), folder / name, resume=True)
+            there = await fails(export(server.list(size=3), folder / name, resume=True), ConfigurationError)
+            assert not (there and failed)  # a whole file is there already
         assert (content(folder)[name], manifest_of(folder, name)) == (whole, told)
         assert names(folder) == [name, f"{name}.manifest.json"]
         if count[0] < at:
@@ -368,27 +369,48 @@ def test_a_lock_that_was_removed_meanwhile_is_taken_again(tmp_path: Path, monkey
     monkeypatch.setattr(fcntl, "flock", late)
     with Folder(tmp_path / "x.jsonl") as folder:
         assert lock.exists()
-        assert (left, folder.left_over) == ([], True)
+        assert (left, folder.path.stat().st_mode & 0o777) == ([], 0o700)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_locks_of_the_kernel_exports_still_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python on Windows has no flock: two exports are not told apart there, and one works as ever."""
-    monkeypatch.setitem(sys.modules, "fcntl", None)
+def refused(*_: object) -> None:
+    """Refuse an operation on files."""
+    raise OSError(errno.EPERM, "refused")
+
+
+@pytest.mark.parametrize("python", [True, False])
+def test_without_locks_of_the_kernel_exports_still_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: bool
+) -> None:
+    """Python on Windows has no flock, nor has every file system: two exports are not told apart, and one works."""
+    if python:
+        monkeypatch.setattr(fcntl, "flock", refused)
+    else:
+        monkeypatch.setitem(sys.modules, "fcntl", None)
     with Folder(tmp_path / "x.jsonl"), Folder(tmp_path / "x.jsonl") as folder:
         assert folder.path.is_dir()
 
 
-async def test_killed_while_cleaning_up_is_finished(tmp_path: Path, server: Server) -> None:
-    """What the last instants of an export may leave behind is removed, and the manifest returned."""
-    manifest = await export(server.list(), tmp_path / "x.jsonl")
+async def test_killed_while_cleaning_up_is_finished(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the last instants of an export may leave behind is removed, and its manifest returned, for it alone."""
     left = tmp_path / "x.jsonl.parts"
-    left.mkdir()
-    (left / "part-000000.jsonl").write_bytes(b"{}")
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "clear", refused)
+        manifest = await export(server.list(), tmp_path / "x.jsonl")
+    assert names(left) == ["lock", "state.json"]
+    with pytest.raises(ConfigurationError, match="exists already"):
+        await export(server.list(colour="red"), tmp_path / "x.jsonl", resume=True)
     assert await export(server.list(), tmp_path / "x.jsonl", resume=True) == manifest
     assert (left.exists(), len(server.asked)) == (False, 25)
 
-    left.mkdir()
-    (tmp_path / "x.jsonl.manifest.json").unlink()
+
+async def test_a_folder_that_stays_is_no_export(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a file system keeps the work folder, the next night's export is not taken for done."""
+    monkeypatch.setattr(Path, "rmdir", refused)
+    await export(server.list(), tmp_path / "x.jsonl")
     with pytest.raises(ConfigurationError, match="exists already"):
         await export(server.list(), tmp_path / "x.jsonl", resume=True)
