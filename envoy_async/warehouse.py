@@ -19,6 +19,8 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
+from functools import partial
+from importlib import import_module
 from types import NoneType
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -93,26 +95,20 @@ def source(
     envoy = EnvoyClient(credentials, organization_id=organization_id, base_url=base_url)
     del credentials  # what fails below may be printed with its local variables
     _check(resources, since, overlap, on_invalid)
-    try:
-        import dlt
-    except ModuleNotFoundError as missing:
-        msg = 'envoy_async.warehouse needs one more package: pip install "envoy-async[dlt]"'
-        raise ConfigurationError(msg) from missing
+    _need_dlt()
+    import dlt
 
-    def latest(field: str) -> incremental[datetime]:
-        # merging makes rows unique; dlt must not, since a row that has changed may have the same moment
-        return dlt.sources.incremental[datetime](field, since, primary_key=(), lag=overlap.total_seconds())
+    keep = on_invalid
+    latest = partial(_latest, since=since, overlap=overlap)
 
     @dlt.source(name="envoy", section="envoy")
     def tables() -> list[DltResource]:
         found = [
-            _table("calls", Call, latest("created_at"), lambda start: _calls(envoy, start, clock(), on_invalid)),
-            _table("loads", Load, latest("updated_at"), lambda _: envoy.loads.list(on_invalid=on_invalid)),
-            _table("carriers", Carrier, latest("updated_at"), lambda _: envoy.carriers.list(on_invalid=on_invalid)),
-            _table("offers", Offer, latest("updated_at"), lambda _: envoy.offers.list(on_invalid=on_invalid)),
-            _table(
-                "outreaches", Outreach, latest("created_at"), lambda _: envoy.outreaches.list(on_invalid=on_invalid)
-            ),
+            _table("calls", Call, latest("created_at"), lambda start: _calls(envoy, start, clock(), keep)),
+            _table("loads", Load, latest("updated_at"), lambda _: envoy.loads.list(on_invalid=keep)),
+            _table("carriers", Carrier, latest("updated_at"), lambda _: envoy.carriers.list(on_invalid=keep)),
+            _table("offers", Offer, latest("updated_at"), lambda _: envoy.offers.list(on_invalid=keep)),
+            _table("outreaches", Outreach, latest("created_at"), lambda _: envoy.outreaches.list(on_invalid=keep)),
         ]
         return [table for table in found if table.name in resources]
 
@@ -131,6 +127,22 @@ def _check(resources: Collection[str], since: datetime | None, overlap: timedelt
     else:
         return
     raise ConfigurationError(msg)
+
+
+def _latest(field: str, since: datetime | None, overlap: timedelta) -> incremental[datetime]:
+    """Make what remembers the latest row of a run for the next one."""
+    import dlt
+
+    # merging makes rows unique; dlt must not, since a row that has changed may have the same moment
+    return dlt.sources.incremental[datetime](field, since, primary_key=(), lag=overlap.total_seconds())
+
+
+def _need_dlt() -> None:
+    try:
+        import_module("dlt")
+    except ModuleNotFoundError as missing:
+        msg = 'envoy_async.warehouse needs one more package: pip install "envoy-async[dlt]"'
+        raise ConfigurationError(msg) from missing
 
 
 def _table(

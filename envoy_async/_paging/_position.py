@@ -98,7 +98,7 @@ class Position(Generic[T]):
         self.calm = not page.invalid and self.route.steady(ask, page, fresh, self._last)
         if not (alone or self.calm):
             self._barren = max(-_BARREN, self._barren - 1)  # rows did move
-            self._note(page, stepped_back=True)
+            self._note(page, vain=True)
             return ()
         taken = self.route.take(ask, page, fresh, self.seen)
         unread = () if taken is None or not page.invalid else self._left_out(page)
@@ -109,14 +109,14 @@ class Position(Generic[T]):
             self._barren += 1 if still else _EXCUSED
         if taken is None:
             self.calm = False
-            self._note(page, stepped_back=True)
+            self._note(page, vain=True)
             return ()
         self._look_at_border(page.items, taken)
         repeated = len(page.items) - len(taken)
         if self._limit is not None:
             taken = taken[: self.left]
         self.seen.add(taken)
-        self._note(page, len(taken), repeated, unread)
+        self._note(page, len(taken), repeated, *unread)
         return taken
 
     def _look_at_border(self, items: tuple[T, ...], taken: tuple[T, ...]) -> None:
@@ -139,26 +139,15 @@ class Position(Generic[T]):
         gone = isinstance(error, StatusError) and error.status in _GONE and self._gone < _BARREN
         return gone and self.route.missing(ask)
 
-    def _note(
-        self,
-        page: Page[T],
-        taken: int = 0,
-        repeated: int = 0,
-        unread: tuple[InvalidItem, ...] = (),
-        *,
-        stepped_back: bool = False,
-    ) -> None:
+    def _note(self, page: Page[T], taken: int = 0, repeated: int = 0, *unread: InvalidItem, vain: bool = False) -> None:
         seen, route = self.report, self.route
         records = seen.records + taken
         limited = records == self._limit
         ended = route.ended and not limited
-        if ended and route.moved == 0 and records + seen.skipped + len(unread) < (seen.total_at_start or 0):
-            route.doubts["fewer records came than the server counts"] = None
         uncounted = page.total_count is None or (route.partial and seen.pages > 0)
         if route.sweeps > seen.sweeps:
             self._warned_at = seen.pages
-        alone = seen.pages == 0 and ended  # one answer is its own proof
-        doubts = (*route.doubts, *([] if self._doubt is None or alone else [self._doubt]))
+        doubts = self._doubts(ended, records + seen.skipped + len(unread))
         self.report = attrs.evolve(
             seen,
             strategy=route.name,
@@ -166,7 +155,7 @@ class Position(Generic[T]):
             pages=seen.pages + 1,
             records=records,
             repeated=seen.repeated + repeated,
-            stepped_back=seen.stepped_back + stepped_back,
+            stepped_back=seen.stepped_back + vain,
             skipped=seen.skipped + len(unread),
             invalid=seen.invalid + unread if self._collect else (),
             total_at_start=page.total_count if seen.pages == 0 else seen.total_at_start,
@@ -175,6 +164,14 @@ class Position(Generic[T]):
             proven=ended and not doubts,
             doubts=(*doubts, "it ended at its limit") if limited else doubts,
         )
+
+    def _doubts(self, ended: bool, came: int) -> tuple[str, ...]:  # noqa: FBT001
+        """Give what speaks against a proof, after so many records."""
+        seen, route = self.report, self.route
+        if ended and route.moved == 0 and came < (seen.total_at_start or 0):
+            route.doubts["fewer records came than the server counts"] = None
+        alone = seen.pages == 0 and ended  # one answer is its own proof
+        return (*route.doubts, *([] if self._doubt is None or alone else [self._doubt]))
 
     def _left_out(self, page: Page[T]) -> tuple[InvalidItem, ...]:
         """Give the records that could not be read, without those left out before."""

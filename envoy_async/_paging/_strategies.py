@@ -44,7 +44,7 @@ def begin(
     order: Order = UNKNOWN,
     paged: bool = True,
     collect: bool = False,
-) -> Position[T]:
+) -> Position[T]:  # pyright: ignore[reportInvalidTypeVarUse] - the caller says of what
     """Begin a listing.
 
     Args:

@@ -67,15 +67,8 @@ class Calls(Recordings):
             strategy: how to keep up while rows come and go; `None` for the best that fits; `windows` needs days.
             on_invalid: whether a record that cannot be read raises, is skipped, or is collected in `report.invalid`.
         """
-        query = {
-            "status": status,
-            "time_period": time_period or ("custom" if start_date else None),
-            **_days(start_date, end_date),
-            "search": search,
-            "order_by": order_by,
-            "order_desc": order_desc,
-        }
-        order = _order(query, None if start_date is None or end_date is None else (start_date, end_date))
+        days = _days(time_period, start_date, end_date)
+        query = {"status": status, **days, "search": search, "order_by": order_by, "order_desc": order_desc}
         return self._pages(
             Call,
             "/calls",
@@ -83,7 +76,7 @@ class Calls(Recordings):
             page=page,
             page_size=page_size,
             limit=limit,
-            order=order,
+            order=_order(query, start_date, end_date),
             strategy=strategy,
             on_invalid=on_invalid,
         )
@@ -121,22 +114,23 @@ class Calls(Recordings):
         return await self._recording(call_id)
 
 
-def _days(start_date: date | None, end_date: date | None) -> dict[str, date | None]:
+def _days(period: str | None, start_date: date | None, end_date: date | None) -> dict[str, object]:
     """Check the two days: both or neither, and days, since a time of day has no meaning there."""
-    days = {"start_date": start_date, "end_date": end_date}
+    days: dict[str, date | None] = {"start_date": start_date, "end_date": end_date}
     for name, value in days.items():
         if value is not None and type(value) is not date:
             raise refused(name, f"{name} must be a datetime.date (a day), not a {type(value).__name__}")
         if value is None and any(days.values()):
             raise refused(name, "start_date and end_date go together: give both or neither")
-    return days
+    return {"time_period": period or ("custom" if start_date else None), **days}
 
 
-def _order(query: Mapping[str, object], days: tuple[date, date] | None) -> Order:
+def _order(query: Mapping[str, object], first: date | None, last: date | None) -> Order:
     newest_first = query["order_by"] in {None, "created_at"} and query["order_desc"] is not False
     doubt = None if newest_first else _OTHER_ORDER
     if any(value is not None for name, value in query.items() if not name.startswith("order_")):
         doubt = _FILTERED
+    days = None if first is None or last is None else (first, last)
     return Order(doubt=doubt, newest_first=newest_first, days=days)
 
 
