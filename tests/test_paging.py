@@ -176,7 +176,7 @@ async def test_a_timed_out_step_is_taken_again() -> None:
         return await listing.send(request)
 
     pages = pages_of(listing)
-    pages._ahead._send = send
+    pages._ahead.send = send
     found = [int((await anext(pages)).id) for _ in range(10)]
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
@@ -251,7 +251,7 @@ async def test_two_tasks_on_one_listing_are_told_so() -> None:
         return await listing.send(request)
 
     pages = pages_of(listing)
-    pages._ahead._send = send
+    pages._ahead.send = send
     first = asyncio.get_running_loop().create_task(ids(pages))
     await asyncio.sleep(0)
     with pytest.raises(PaginationError, match="two tasks"):
@@ -336,7 +336,7 @@ async def test_a_page_size_beyond_the_bound_is_not_taken_up(claimed: int, given:
         return Response(200, {}, json.dumps({"data": data, "pagination": told}).encode())
 
     pages = pages_of(listing, size=100)
-    pages._ahead._send = send
+    pages._ahead.send = send
     assert await ids(pages) == rows(1_000)
     assert [query["page_size"] for query in listing.asked] == ["100"] * (1_000 // given)
     assert pages.report.finished
@@ -467,7 +467,7 @@ async def test_requests_of_a_failed_step_are_counted() -> None:
         return await listing.send(request)
 
     pages = pages_of(listing)
-    pages._ahead._send = send
+    pages._ahead.send = send
     with pytest.raises(ConnectionLostError):
         await pages.collect()
     await pages.collect()
@@ -503,7 +503,7 @@ async def test_closing_a_listing_in_the_middle_of_a_step_is_refused() -> None:
         raise AssertionError
 
     pages = pages_of(Listing(rows(5)))
-    pages._ahead._send = never
+    pages._ahead.send = never
     task = asyncio.ensure_future(pages.first())
     await asyncio.sleep(0)
     with pytest.raises(PaginationError, match="two tasks"):

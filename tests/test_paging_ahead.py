@@ -283,7 +283,7 @@ async def test_a_page_answered_before_the_one_in_front_of_it_is_not_believed(fir
 
     server.drift = once_at(3, move)
     pages = listing(server).prefetch(8)
-    pages._ahead._send = send
+    pages._ahead.send = send
     found = await read(pages)
     assert set(rows(95)) - server.deleted <= set(found)
     assert len(found) == len(set(found))

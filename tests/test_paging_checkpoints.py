@@ -174,7 +174,7 @@ async def test_a_collect_that_is_cancelled_puts_back_what_it_took() -> None:
         return await server.send(request)
 
     pages = listing(server)
-    pages._ahead._send = send
+    pages._ahead.send = send
     await pages.first()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
@@ -382,7 +382,7 @@ async def test_resume_comes_before_the_first_step() -> None:
         raise AssertionError
 
     waiting = listing(Server(rows(35)))
-    waiting._ahead._send = never
+    waiting._ahead.send = never
     task = asyncio.ensure_future(waiting.first())
     await asyncio.sleep(0)
     with pytest.raises(PaginationError, match="before the first step"):

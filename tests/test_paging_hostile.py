@@ -42,7 +42,7 @@ async def test_a_refused_first_page_ends_nothing(strategy: Strategy) -> None:
     """A listing whose first request is refused can be stepped again, and is read whole."""
     server = Server(rows(95))
     pages = listing(server, strategy)
-    pages._ahead._send = refusing(server, lambda _: not server.asked)  # type: ignore[assignment]
+    pages._ahead.send = refusing(server, lambda _: not server.asked)  # type: ignore[assignment]
     with pytest.raises(NotFoundError):
         await anext(pages)
     assert await read(pages) == rows(95)
@@ -53,7 +53,7 @@ async def test_a_page_that_is_refused_for_ever_says_why(strategy: Strategy) -> N
     """A page that exists and is refused each time ends in the server's own error, and nothing is claimed."""
     server = Server(rows(95))
     pages = listing(server, strategy)
-    pages._ahead._send = refusing(server, lambda query: query["page"] == "4")  # type: ignore[assignment]
+    pages._ahead.send = refusing(server, lambda query: query["page"] == "4")  # type: ignore[assignment]
     with pytest.raises(StatusError, match="no such page"):
         await read(pages)
     assert len(server.asked) < 20
@@ -67,7 +67,7 @@ async def test_rows_deleted_in_bulk_behind_the_reader_end_a_backward_listing() -
     found = [int((await anext(pages)).id) for _ in range(10)]
     for _ in range(70):
         server.delete(10)
-    pages._ahead._send = refusing(server, lambda query: int(query["page"]) > -(-len(server.rows) // 10))  # type: ignore[assignment]
+    pages._ahead.send = refusing(server, lambda query: int(query["page"]) > -(-len(server.rows) // 10))  # type: ignore[assignment]
     assert found + await read(pages) == sorted(set(rows(95)) - server.deleted)
     assert pages.report.proven
 
@@ -178,6 +178,6 @@ async def test_a_count_of_any_length_in_a_header_is_no_error() -> None:
         return Response(200, headers, answer.body, answer.attempts)
 
     pages = listing(server, item=Plain)
-    pages._ahead._send = send
+    pages._ahead.send = send
     assert await read(pages) == rows(5)
     assert (pages.report.quota_limit, pages.report.quota_left) == (None, 7)

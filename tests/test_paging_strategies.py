@@ -304,7 +304,7 @@ async def test_a_refusal_of_the_first_page_is_an_error(strategy: Strategy) -> No
         raise error
 
     pages = listing(Server([]), strategy)
-    pages._ahead._send = send
+    pages._ahead.send = send
     for _ in range(2):
         with pytest.raises(ValidationError):
             await read(pages)

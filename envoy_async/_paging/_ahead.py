@@ -46,16 +46,20 @@ class Ahead(Generic[T]):
 
     def __init__(self, send: Send, request: Request, position: Position[T]) -> None:
         self.most = 1
-        self._send, self._request, self._position = send, request, position
+        self.send = send
+        self._request, self._position = request, position
         self._width = _MOST  # falls to 1 when rows move, and grows again
         self._largest = 0  # bytes of an answer
         self._flights: deque[_Flight] = deque()
         self._ending: set[asyncio.Task[Response]] = set()  # given up, and not over yet
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is, or is to be, on its way ahead."""
+        return self.most == 1 and not self._flights
+
     async def fetch(self, ask: Ask) -> tuple[Response, bool]:
         """Give the answer to *ask*, and whether it was asked for alone."""
-        if self.most == 1 and not self._flights:
-            return await self._send(self._asking(ask)), True
         if self._flights and not self._usable(self._flights[0], ask):
             self.drop()
         self._launch(ask)
@@ -64,7 +68,7 @@ class Ahead(Generic[T]):
         if self._flights and self._flights[0] is flight:  # unless an earlier loop was let go meanwhile
             self._flights.popleft()
         if flight.task.cancelled():
-            return await self._send(self._asking(ask)), not self._flights
+            return await self.send(self.asking(ask)), not self._flights
         self._width = min(_MOST, 2 * self._width)
         response = flight.task.result()
         self._largest = max(self._largest, len(response.body))
@@ -73,7 +77,7 @@ class Ahead(Generic[T]):
     def _usable(self, flight: _Flight, ask: Ask) -> bool:
         return flight.ask == ask and flight.task.get_loop() is asyncio.get_running_loop()
 
-    def _asking(self, ask: Ask) -> Request:
+    def asking(self, ask: Ask) -> Request:
         return self._request.at_page(ask.number, ask.size, ask.query)
 
     def _launch(self, ask: Ask) -> None:
@@ -87,7 +91,7 @@ class Ahead(Generic[T]):
             if self._flights and (held >= _BYTES or (self._position.left is not None and due >= self._position.left)):
                 break
             held, due = held + self._largest, due + following.size
-            task = asyncio.get_running_loop().create_task(_run(self._send, self._asking(following)))
+            task = asyncio.get_running_loop().create_task(_run(self.send, self.asking(following)))
             task.add_done_callback(_heard)
             self._flights.append(_Flight(following, task, not self._flights))
             following = self._position.route.after(following)
@@ -126,7 +130,10 @@ async def follow(
     """Fetch page after page while more follow; *position* says which."""
     while (ask := position.ask()) is not None:
         try:
-            response, alone = await ahead.fetch(ask)
+            if ahead.idle:  # without a frame in between
+                response, alone = await ahead.send(ahead.asking(ask)), True
+            else:
+                response, alone = await ahead.fetch(ask)
         except EnvoyError as error:
             position.spend(error.attempts)
             if not position.missing(ask, error):

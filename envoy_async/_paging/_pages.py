@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Generic, Self, TypeVar
 from urllib.parse import unquote
@@ -133,33 +134,33 @@ class Pages(Generic[T]):
 
     async def __anext__(self) -> T:
         while self._taken == len(self._items):
-            page = await self._step()
-            self._page, self._items, self._taken = page, page.items, 0
+            with self._step() as steps:
+                self._page = await anext(steps)
+                self._items, self._taken = self._page.items, 0
         self._taken += 1
         return self._items[self._taken - 1]
 
-    async def _step(self) -> Page[T]:
+    @contextmanager
+    def _step(self) -> Generator[AsyncGenerator[Page[T], None]]:
+        """Take a step, with no frame of its own around the await: say where it began, and clear up when it fails."""
         self._refuse_two()
-        before = self._position.route.state()
-        self._waiting = True
+        before, self._waiting = self._position.route.state(), True
+        steps = self._steps = self._steps or follow(self._ahead, self._read, self._position)
         try:
-            while True:
-                steps = self._steps = self._steps or follow(self._ahead, self._read, self._position)
-                try:
-                    page = await anext(steps)
-                except StopAsyncIteration:
-                    if self._position.report.finished:
-                        raise
-                    self._steps = None  # it was closed with an earlier event loop
-                else:
-                    self._before, self._start, self._put_back = before, 0, None
-                    return page
+            yield steps
+        except StopAsyncIteration:
+            self._steps = None
+            if self._position.report.finished:
+                raise
+            # else it was closed with an earlier event loop, and the next one goes on
         except BaseException as error:
             self._steps = None  # a generator that raised is dead, but the position stands
             self._ahead.drop()
             if isinstance(error, EnvoyError):
                 error.checkpoint = self.checkpoint()
             raise
+        else:
+            self._before, self._start, self._put_back = before, 0, None
         finally:
             self._waiting = False
 
@@ -175,12 +176,15 @@ class Pages(Generic[T]):
             if self._page is not None and rest:
                 yield attrs.evolve(self._page, items=rest)
             while True:
+                page = None
                 try:
-                    page = await self._step()
+                    with self._step() as steps:
+                        page = self._page = await anext(steps)
+                        self._items, self._taken = page.items, len(page.items)
                 except StopAsyncIteration:
                     return
-                self._page, self._items, self._taken = page, page.items, len(page.items)
-                yield page
+                if page is not None:
+                    yield page
         finally:
             self._ahead.drop()
 

@@ -100,6 +100,7 @@ class Spy:
 
     def __init__(self, envoy: EnvoyClient, bodies: dict[str, bytes]) -> None:
         self._transport, self._bodies = envoy._transport, bodies
+        self.settings, self.pool, self.fetch = envoy._transport.settings, envoy._transport.pool, envoy._transport.fetch
         self.name = ""
 
     async def send(self, request: Request) -> Response:
