@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
 import pytest
@@ -17,6 +18,14 @@ settings.register_profile("suite", deadline=None)  # a busy machine is no bug
 settings.load_profile("suite")
 asyncio.set_event_loop(None)  # else looptime opens one, which nobody closes, when a plain function is the first test
 NOW = 1_763_740_800.0  # Friday 2025-11-21, 16:00 UTC
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_power_cut() -> Iterator[None]:
+    """Wait for no disk: no test cuts the power, and beside other work on the same disk it would take minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")
