@@ -65,9 +65,9 @@ def wheel(session: nox.Session) -> Path:
     return BUILT[0]
 
 
-def install(session: nox.Session, *groups: str) -> None:
+def install(session: nox.Session, *groups: str, extras: str = EXTRAS) -> None:
     """Install dependency groups and the wheel, never the checkout, into the session's environment."""
-    extras = f"{EXTRAS},dlt" if "readers" in groups else EXTRAS
+    extras = f"{extras},dlt" if "readers" in groups else extras
     built = f"envoy-async[{extras}] @ {wheel(session).as_uri()}"
     session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", "envoy-async", silent=True)
     session.install(built, *nox.project.dependency_groups(PROJECT, *groups))
@@ -105,7 +105,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types with mypy and pyright, both strict."""
-    install(session, "typing")
+    install(session, "typing", extras="cli,otel")
     session.run("mypy", "--strict")
     session.run("pyright")
 
@@ -113,7 +113,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; every warning is an error."""
-    install(session, "docs")
+    install(session, "docs", extras="cli,otel")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build/html")
 
 
@@ -125,7 +125,8 @@ def programs(session: nox.Session) -> None:
     found = sorted(path for path in (ROOT / "tests" / session.name).glob("*.py") if not path.name.startswith("_"))
     if not found:
         session.skip(f"there are no programs in tests/{session.name}/ yet")
-    install(session, "tests", *({session.name} & PROJECT["dependency-groups"].keys()))
+    extras = EXTRAS if session.name == "simulations" else "cli,otel"  # which export files
+    install(session, "tests", *({session.name} & PROJECT["dependency-groups"].keys()), extras=extras)
     session.env["ENVOY_TEST_CACHE"] = str(session.cache_dir.resolve())
     for program in found:
         session.run("python", str(program), *session.posargs)
