@@ -1,9 +1,8 @@
 """What each way to read a listing loses, and costs, while rows come and go: the figures.
 
 The rule: `calls.list`, `prefetch`, `checkpoint`, and `resume` are the real ones; only the server, the changes, and the
-time are modelled. A run follows from its seed. Run it with ``nox -s simulations``; ``--runs 800`` makes it short,
-``--write`` puts the tables into the documentation. It ends with 1 when a limit is missed, and tells the first seeds
-that missed it.
+time are modelled. A run follows from its seed. Run it with ``nox -s simulations``; ``--runs 800`` makes it short. It
+ends with 1 when a limit is missed, and tells the first seeds that missed it.
 """
 
 from __future__ import annotations
@@ -41,8 +40,6 @@ SAFE = {"page_size clamped", "422 behind the last page", "end_date not included"
 ODD = ("none", "heavy")
 STALLED = 3
 BATCH = 50
-PAGE = Path(__file__).parents[2] / "docs/how-to/get-every-record.md"
-BEGIN, END = "<!--- simulated: made by tests/simulations/listings.py -->\n", "<!--- end of simulated -->"
 
 Job: TypeAlias = tuple[Strategy | None, str, int, str, range]
 Seed: TypeAlias = tuple[str, int]
@@ -268,10 +265,9 @@ def machines(report: Report, pool: ProcessPoolExecutor, examples: int) -> None:
 
 
 def main() -> int:
-    """Measure, print, and on request write; 1 when a limit is missed."""
+    """Measure and print; 1 when a limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=20_000, help="listings read with each strategy, in all")
-    parser.add_argument("--write", action="store_true", help="put the tables into the documentation")
     options = parser.parse_args()
     began, report = time.perf_counter(), Report()
     each = max(1, options.runs // (len(DRIFTS) * len(PREFETCH)))
@@ -281,10 +277,6 @@ def main() -> int:
         odd(bench, max(1, each // 25))
         stalls(bench, max(1, each // 25))
         machines(report, pool, max(1, each // 5))
-    if options.write:
-        before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-        tables = "\n".join([*report.lines, "", ""])
-        PAGE.write_text(before + BEGIN + tables + END + rest.split(END)[1], encoding="utf-8")
     print(f"\n{time.perf_counter() - began:.0f} s; limits missed: {len(report.missed)}", *report.missed, sep="\n")
     return 1 if report.missed else 0
 
