@@ -525,3 +525,16 @@ def test_pages_are_lazy() -> None:
     pages: AsyncIterator[Row] = pages_of(listing)
     assert listing.asked == []
     assert isinstance(pages, AsyncIterator)
+
+
+def test_pages_one_by_one_survive_an_event_loop() -> None:
+    """`by_page` in another `asyncio.run` goes on where records were taken in the first."""
+    pages = pages_of(Listing(rows(25)))
+
+    async def some() -> list[int]:
+        return [int((await anext(pages)).id) for _ in range(15)]
+
+    async def rest() -> list[int]:
+        return [int(row.id) async for page in pages.by_page() for row in page.items]
+
+    assert asyncio.run(some()) + asyncio.run(rest()) == rows(25)
