@@ -27,7 +27,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import aiohttp
 import attrs
@@ -221,6 +221,8 @@ def drawn(name: str, hint: Any, limits: Limits) -> st.SearchStrategy[Any]:
         return items(name, inside[0], limits)
     if origin is abc.Mapping:
         return mapping(name, inside[1], limits)
+    if origin is Literal:
+        return st.sampled_from(inside)
     return model(hint, limits) if attrs.has(hint) else plain(name, hint, limits.fields.get(name, {}))
 
 
