@@ -176,9 +176,13 @@ def has_ended(to: Path) -> bool:
 
 
 def stage(to: Path) -> str:
-    """Tell how far a run had come when it was killed, by what it left; when nothing was left to do, it was too late."""
+    """Tell how far a run had come when it was killed, by what it left; when nothing was left to do, it was too late.
+
+    An export is over when its state is gone. What may be left of the folder then holds nothing, and the next one has
+    a file that exists already before it.
+    """
     if to.exists():
-        return STAGES[3] if parts_of(to).exists() else TOO_LATE
+        return STAGES[3] if (parts_of(to) / "state.json").exists() else TOO_LATE
     return STAGES[{None: 0, False: 1, True: 2}[listed(to)]]
 
 
@@ -258,7 +262,12 @@ def compare(case: Case, to: Path, tally: Tally) -> None:
     tally.unequal += to.read_bytes() != case.content
     tally.twice += len(set(found)) != len(found)
     wanted = {"log", case.name, f"{case.name}.manifest.json"}
-    tally.left_over += {path.name for path in to.parent.iterdir()} != wanted
+    empty = (
+        {parts.name}
+        if (parts := parts_of(to)).exists() and {path.name for path in parts.iterdir()} <= {"lock"}
+        else set[str]()
+    )
+    tally.left_over += {path.name for path in to.parent.iterdir()} - empty != wanted
 
 
 def main() -> int:
