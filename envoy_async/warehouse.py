@@ -95,13 +95,11 @@ def source(
     envoy = EnvoyClient(credentials, organization_id=organization_id, base_url=base_url)
     del credentials  # what fails below may be printed with its local variables
     _check(resources, since, overlap, on_invalid)
-    _need_dlt()
     import dlt
 
     keep = on_invalid
     latest = partial(_latest, since=since, overlap=overlap)
 
-    @dlt.source(name="envoy", section="envoy")
     def tables() -> list[DltResource]:
         found = [
             _table("calls", Call, latest("created_at"), lambda start: _calls(envoy, start, clock(), keep)),
@@ -112,7 +110,7 @@ def source(
         ]
         return [table for table in found if table.name in resources]
 
-    return tables()
+    return dlt.source(tables, name="envoy", section="envoy")()
 
 
 def _check(resources: Collection[str], since: datetime | None, overlap: timedelta, on_invalid: object) -> None:
@@ -125,7 +123,7 @@ def _check(resources: Collection[str], since: datetime | None, overlap: timedelt
     elif on_invalid not in ("raise", "skip"):
         msg = "on_invalid must be 'raise' or 'skip'"
     else:
-        return
+        return _need_dlt()
     raise ConfigurationError(msg)
 
 

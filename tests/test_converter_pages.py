@@ -12,22 +12,11 @@ import attrs
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from envoy_async import EnvoyClient, Pages
+from envoy_async import EnvoyClient, Pages, resources
 from envoy_async._converter import OnInvalid, structure, structure_page
 from envoy_async._wire import Request, Response
 from envoy_async.errors import InvalidRequestError, InvalidResponseError
 from envoy_async.models import Call, InvalidItem, Load, Page
-from envoy_async.resources import (
-    ApiKeys,
-    Calls,
-    Carriers,
-    LanePreferences,
-    Loads,
-    Offers,
-    Outreaches,
-    WebhookEndpoints,
-    WebhookMessages,
-)
 from envoy_async.sandbox import Fault, Sandbox
 
 BOM = b"\xef\xbb\xbf"
@@ -342,20 +331,10 @@ async def test_a_wrong_way_to_go_on_is_refused(envoy: EnvoyClient, sandbox: Sand
     assert sandbox.requests == []
 
 
-KINDS = (
-    ApiKeys,
-    Calls,
-    Carriers,
-    LanePreferences,
-    Loads,
-    Offers,
-    Outreaches,
-    WebhookEndpoints,
-    WebhookMessages,
-)
 LISTINGS = [
     (kind, name)
-    for kind in KINDS
+    for kind in vars(resources).values()
+    if isinstance(kind, type)
     for name, method in vars(kind).items()
     if inspect.isfunction(method) and method.__annotations__["return"].startswith("Pages[")
 ]
