@@ -176,15 +176,15 @@ class Pages(Generic[T]):
             if self._page is not None and rest:
                 yield attrs.evolve(self._page, items=rest)
             while True:
-                page = None
+                before = self._page
                 try:
                     with self._step() as steps:
-                        page = self._page = await anext(steps)
-                        self._items, self._taken = page.items, len(page.items)
+                        self._page = await anext(steps)
+                        self._items, self._taken = self._page.items, len(self._page.items)
                 except StopAsyncIteration:
                     return
-                if page is not None:
-                    yield page
+                if self._page is not before:
+                    yield self._page
         finally:
             self._ahead.drop()
 
