@@ -17,11 +17,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import Literal, Self
 
 import attrs
 import msgspec
 
+from .._lock import is_at, lock
 from ..errors import ConfigurationError
 from ._manifest import LeftOut, Manifest
 
@@ -117,13 +118,13 @@ class Folder:
 
     def _locked(self) -> bool:
         """Take the lock; false when its file is no longer the one in the folder."""
-        lock = self.path / _LOCK
+        path = self.path / _LOCK
         with ExitStack() as stack:
-            file = stack.enter_context(lock.open("ab"))
-            if not _flock(file):
+            file = stack.enter_context(path.open("ab"))
+            if not lock(file):
                 msg = f"another export to {self.path.name.removesuffix(_SUFFIX)} is running: one at a time"
                 raise ConfigurationError(msg)
-            if not os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+            if not is_at(file, path):
                 return False
             self._held = stack.pop_all()
         return True
@@ -212,18 +213,3 @@ def begun(to: str | Path) -> Mapping[str, str]:
     """
     state = Folder(Path(to)).load()
     return state.filters if state is not None and state.kept else {}
-
-
-def _flock(file: BinaryIO) -> bool:
-    """Take the kernel's lock on a file, which ends with this process; returns whether it was free."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True

@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from .._credentials import Secret
 from .._download import Download, Fetch
+from .._lock import is_at, lock
 from .._wire import Send
 from ..errors import ConfigurationError, InvalidResponseError, StatusError
 from ..models import CallRecording
@@ -146,7 +147,7 @@ def part_of(target: Path, mark: str) -> Generator[Part]:
     target = target.resolve()
     path = target.with_name(f"{target.name}.{mark}.part")
     with path.open("ab") as file:
-        if not _is_ours(file, path):
+        if not (lock(file) and is_at(file, path)):  # or it got the file's name in between
             raise BlockingIOError(errno.EAGAIN, "another download writes this file", str(target))
         part = Part(file, path, target)
         try:
@@ -186,21 +187,6 @@ def _size(recording: CallRecording) -> int | None:
     """Return how large the file is; a size of nothing says nothing."""
     size = recording.file_size_bytes
     return size if size is not None and size > 0 else None
-
-
-def _is_ours(file: BinaryIO, path: Path) -> bool:
-    """Whether nobody else has the part open from now on, and it did not get the file's name in between."""
-    try:
-        from fcntl import LOCK_EX, LOCK_NB, flock
-
-        flock(file, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):  # Windows, where no open file is renamed; file systems without locks
-        return True
-    with suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    return False
 
 
 def _sync(path: Path) -> None:
