@@ -86,6 +86,20 @@ def rows(count: int) -> list[int]:
     return list(range(count))
 
 
+def drifting(changes: list[list[tuple[bool, int]]]) -> Callable[[Listing], None]:
+    """Make a drift that inserts, or deletes at a place, as written down for each answer; later answers bring none."""
+    script = iter(changes)
+
+    def drift(listing: Listing) -> None:
+        for inserting, place in next(script, list[tuple[bool, int]]()):
+            if inserting:
+                listing.insert()
+            elif listing.rows:
+                listing.delete(place % len(listing.rows))
+
+    return drift
+
+
 async def read_into(found: list[int], pages: Pages[Row]) -> None:
     """Read a listing; what came before an error is kept."""
     async for row in pages:
@@ -107,16 +121,7 @@ async def test_nothing_is_lost_and_nothing_comes_twice(
     count: int, size: int, changes: list[list[tuple[bool, int]]]
 ) -> None:
     """Under any inserts and deletes between pages, survivors of the start come exactly once, others at most once."""
-    script = iter(changes)
-
-    def drift(listing: Listing) -> None:
-        for inserting, place in next(script, list[tuple[bool, int]]()):
-            if inserting:
-                listing.insert()
-            elif listing.rows:
-                listing.delete(place % len(listing.rows))
-
-    listing = Listing(rows(count), drift)
+    listing = Listing(rows(count), drifting(changes))
     pages = pages_of(listing, size=size)
     found = await ids(pages)
     assert len(found) == len(set(found))

@@ -21,7 +21,7 @@ from envoy_async._paging import Order, Pages, Position, Strategy, _backward, _ch
 from envoy_async._wire import Request, Response, build
 from envoy_async.errors import CheckpointMismatchError, ConnectionLostError, DriftError, EnvoyError, PaginationError
 from envoy_async.models import Page
-from tests.test_paging import Listing, rows, uncounted_once
+from tests.test_paging import Listing, drifting, rows, uncounted_once
 from tests.test_paging_strategies import SPAN, Dated, Plain, Server, into, listing, read
 
 every_strategy = pytest.mark.parametrize("strategy", [None, "count-guard", "backward", "windows", "reconcile"])
@@ -72,16 +72,7 @@ async def test_crashes_lose_nothing_while_rows_come_and_go(
     strategy: Strategy | None, count: int, changes: list[list[tuple[bool, int]]], crashes: list[int]
 ) -> None:
     """Left at any record and resumed, again and again, between inserts and deletes: survivors once, others at most."""
-    script = iter(changes)
-
-    def drift(server: Listing) -> None:
-        for inserting, place in next(script, list[tuple[bool, int]]()):
-            if inserting:
-                server.insert()
-            elif server.rows:
-                server.delete(place % len(server.rows))
-
-    server, found = Server(rows(count), drift), list[int]()
+    server, found = Server(rows(count), drifting(changes)), list[int]()
     pages = listing(server, strategy, size=6)
     for steps in crashes:
         with suppress(DriftError):

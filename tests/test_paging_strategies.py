@@ -32,7 +32,7 @@ from envoy_async.models import Timestamp
 from envoy_async.resources._base import Resource
 from envoy_async.resources.calls import Calls
 from tests.simulations._calls import EPOCH_DAY, CallsServer
-from tests.test_paging import Listing, rows
+from tests.test_paging import Listing, drifting, rows
 
 NEWEST = datetime(2025, 11, 21, 12, tzinfo=UTC)
 SPAN = (date(2025, 9, 20), date(2025, 11, 22))  # 64 days
@@ -237,16 +237,7 @@ async def test_backward_loses_nothing(
 
     Rows that come in are newer than all others, as the API's order promises.
     """
-    script = iter(changes)
-
-    def drift(server: Listing) -> None:
-        for inserting, place in next(script, list[tuple[bool, int]]()):
-            if inserting:
-                server.insert()
-            elif server.rows:
-                server.delete(place % len(server.rows))
-
-    server = Server(rows(count), drift, tied=tied, steady_ties=steady, past_end=past_end, largest=largest)
+    server = Server(rows(count), drifting(changes), tied=tied, steady_ties=steady, past_end=past_end, largest=largest)
     pages = listing(server, "backward", size=6)
     found = await read(pages)
     assert len(found) == len(set(found))
