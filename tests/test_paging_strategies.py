@@ -428,6 +428,22 @@ async def test_windows_lose_nothing_while_rows_come_and_go(seed: int, monkeypatc
     assert len(spans(server)) > 4
 
 
+async def test_a_busy_day_that_two_spans_share_is_no_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many pages of it come again, also behind rows that came in meanwhile, the listing goes on to its end."""
+    monkeypatch.setattr(_backward, "_PAGES", 4)
+    monkeypatch.setattr(_backward, "_DAYS", 1)
+
+    def drift(server: Listing) -> None:
+        if server.asked[-1]["start_date"] == "2025-11-20" and not server.born:
+            for _ in range(6):
+                server.insert()
+
+    server = Server(rows(600), drift, apart=timedelta(minutes=6))
+    pages = listing(server, "windows", size=6, days=(date(2025, 11, 18), SPAN[1]))
+    assert sorted(await read(pages)) == [*range(-6, 0), *rows(600)]
+    assert spans(server)[1:3] == [(date(2025, 11, 21), SPAN[1]), (date(2025, 11, 20), date(2025, 11, 21))]
+
+
 async def test_windows_of_calls_claim_no_proof() -> None:
     """Which field and which zone the API's days mean is not known, so a listing of days says that it proves nothing."""
     server = CallsServer(Random(1), longest_way=0.0)
@@ -609,7 +625,7 @@ async def test_has_next_that_says_no_too_early_loses_nothing(count: int) -> None
     assert any("nothing follows" in doubt for doubt in pages.report.doubts)
 
 
-@pytest.mark.parametrize("count", [30, 35])
+@pytest.mark.parametrize("count", [0, 30, 35])
 async def test_has_next_that_says_yes_too_long_ends_in_an_error(count: int) -> None:
     """All is delivered, and then three pages without anything new are a `LoopError` instead of an endless loop."""
     server, found = Server(rows(count), answer=told(has_next=True)), list[int]()

@@ -159,15 +159,12 @@ class Windows(Generic[T]):
         self._days: int | None = None  # of one span; None until the first page tells how much there is
         self._span = Backward[T](size, _days(first, last))
         self._moved = 0  # in the spans before
-        self._entering = False  # a span whose first pages hold the day it shares with the one before
+        self._oldest: datetime | None = None  # record of this span so far, …
+        self._floor: datetime | None = None  # … and of the one before, which shares a day with it
+        self.found = False
 
     # What the span says, the whole says.
     sweeps, partial = 1, True
-
-    @property
-    def found(self) -> bool:
-        """Whether the latest page brought something new, or what two spans share."""
-        return self._entering or self._span.found
 
     @property
     def ended(self) -> bool:
@@ -208,7 +205,10 @@ class Windows(Generic[T]):
     def take(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], seen: Seen) -> tuple[T, ...] | None:
         """Take a page in; the first one tells how many spans are worth it, the last of a span begins the next."""
         taken = self._span.take(ask, page, fresh, seen)
-        self._entering = self._entering and not fresh
+        oldest = min((item.created_at for item in _dated(page.items)), default=None)
+        shared = oldest is not None and self._floor is not None and oldest >= self._floor  # with the span before
+        self.found = shared or self._span.found
+        self._oldest = min(filter(None, (self._oldest, oldest)), default=None)
         if self._days is None:
             self._cut(page.total_count or 0)
         elif self._span.ended and not self.ended:
@@ -223,7 +223,7 @@ class Windows(Generic[T]):
             self._begin(self._until)
 
     def _begin(self, until: date) -> None:
-        self._entering = True
+        self._floor, self._oldest = self._oldest, None
         self._moved += self._span.moved
         doubts, self._until = self._span.doubts, until
         self._span = Backward[T](self._size, _days(self._since, until))
@@ -231,15 +231,15 @@ class Windows(Generic[T]):
 
     def state(self) -> State:
         """Give what `restore` needs."""
-        told: State = {"days": self._days, "until": self._until.isoformat(), "entering": self._entering}
-        return {**self._span.state(), **told, "moved": self.moved}
+        told: State = {"days": self._days, "until": self._until.isoformat(), "moved": self.moved}
+        return {**self._span.state(), **told, "oldest": written(self._oldest), "floor": written(self._floor)}
 
     def restore(self, state: Mapping[str, object], seen: Seen) -> None:
         """Go on where `state` was asked for."""
         self._days, self._until = number_or_none(state, "days"), date.fromisoformat(str(state["until"]))
         self._span = Backward[T](self._size, _days(self._since, self._until))
         self._span.restore(state, seen)
-        self._entering = state["entering"] is True
+        self._oldest, self._floor = moment_or_none(state, "oldest"), moment_or_none(state, "floor")
         if not seen.whole and self._since != self._first:
             self.doubts["it was resumed after more records than a checkpoint remembers, and a day may repeat"] = None
 

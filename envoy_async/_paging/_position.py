@@ -105,7 +105,8 @@ class Position(Generic[T]):
         if (taken is not None and self.route.found) or unread:
             self._barren = self._gone = 0
         else:  # rows that moved, or that cannot be read, explain some more
-            still = page.total_count in {None, self.report.total_at_end} and not page.invalid
+            before = self.report.total_at_end if self.report.pages else page.total_count
+            still = page.total_count in {None, before} and not page.invalid
             self._barren += 1 if still else _EXCUSED
         if taken is None:
             self.calm = False
