@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, date, datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
+from datetime import date, datetime, timedelta, timezone
 from typing import Self, cast
 from urllib.parse import quote, unquote
 
 import attrs
 
 from ._credentials import NO_SECRET, Secret
+from ._headers import parse_retry_after
 from ._masking import without_phones
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -273,28 +273,3 @@ def header_value(name: str, value: object) -> str:
         msg = f"{name} cannot be a header value: only printable ASCII without surrounding blanks is sent"
         raise BadInput(msg, name)
     return value
-
-
-def parse_retry_after(value: str | None, now: str | None = None) -> float | None:
-    """Read `Retry-After`: seconds, or an HTTP date relative to the server's own `Date` header.
-
-    Anything else is ignored (`None`): negative, infinite, or not ASCII digits. A date in the past is 0.
-    """
-    if value is None:
-        return None
-    text = value.strip()
-    if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,6})?", text):
-        return float(text)
-    until, since = http_date(text), http_date(now)
-    if until is None or since is None:
-        return None
-    return max(0.0, (until - since).total_seconds())
-
-
-def http_date(value: str | None) -> datetime | None:
-    """Read an HTTP date; one without a zone is UTC, and what is no date is `None`."""
-    try:
-        moment = parsedate_to_datetime(value or "")
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

@@ -27,6 +27,7 @@ from yarl import URL
 
 from . import __version__
 from ._gate import category
+from ._headers import whole
 from ._retry import KINDS
 from ._wire import Attempt, Request, Response, Send
 from .client import EnvoyClient
@@ -99,12 +100,11 @@ class _Outcome:
 
     @classmethod
     def of_answer(cls, response: Response) -> _Outcome:
-        left = response.headers.get("X-RateLimit-Remaining") or ""
         return cls(
             status=response.status,
             attempts=response.attempts,
             request_id=response.headers.get("X-Request-ID"),
-            remaining=int(left) if re.fullmatch("[0-9]{1,12}", left) else None,
+            remaining=whole(response.headers.get("X-RateLimit-Remaining")),
         )
 
     @classmethod

@@ -13,7 +13,8 @@ from envoy_async._gate import Ending, Window
 from envoy_async._gate._breaker import Breaker
 from envoy_async._gate._cap import Cap
 from envoy_async._gate._pace import Pace, estimate
-from envoy_async._gate._quota import Borders, Left, Quota, whole
+from envoy_async._gate._quota import Borders, Left, Quota
+from envoy_async._headers import whole
 
 EPOCH = 1_700_000_000
 

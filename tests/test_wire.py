@@ -16,6 +16,7 @@ import yarl
 from hypothesis import example, given, strategies as st
 
 from envoy_async._credentials import Secret
+from envoy_async._headers import parse_retry_after
 from envoy_async._wire import (
     BadInput,
     Request,
@@ -27,7 +28,6 @@ from envoy_async._wire import (
     header_value,
     identifier,
     instant,
-    parse_retry_after,
     plain_path,
 )
 

@@ -19,14 +19,13 @@ from typing import NamedTuple
 
 import attrs
 
-from .._wire import http_date
+from .._headers import http_date, whole
 
 SHARE = 0.97
 MARGIN = 0.03
 _OTHERS = 0.01  # of the limit; less is no other client, but a request counted beyond a border
 DOCUMENTED = 60.0  # seconds (rate-limit guide, seen); one or two more are rounding
 _PROBING = 0.05  # of the rate: a new window must be asked about, whatever others took of the last
-_DIGITS = 12
 _GRAIN, _MOST_SKIPS = 500, 50  # readings for each quota, at least; answers between two readings, at most
 _ROUNDING = 2.0  # seconds
 LONGEST = 3600.0  # seconds of a pause
@@ -177,8 +176,3 @@ class Borders:
             whole_rate = left.limit / self._length
             return max(_PROBING * whole_rate, SHARE * whole_rate - in_flight / self._length - self.others)
         return max(0.0, (left.free - MARGIN * left.limit) / (self._ends - now) - self.others)
-
-
-def whole(text: str | None) -> int | None:
-    """Read a whole number; `None` for anything else."""
-    return int(text) if text is not None and text.isdecimal() and text.isascii() and len(text) <= _DIGITS else None

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import attrs
 
+from .._headers import whole
 from .._wire import Attempt, Response
 from ..errors import EnvoyError, LoopError, PaginationError, StatusError
 from ..models import InvalidItem, Page
@@ -193,8 +194,8 @@ class Position(Generic[T]):
             requests=seen.requests + len(attempts),
             rate_limited=seen.rate_limited + sum(row.status == _TOO_MANY for row in attempts),
             waited=seen.waited + sum(row.waited for row in attempts),
-            quota_limit=_whole(headers.get("X-RateLimit-Limit"), seen.quota_limit),
-            quota_left=_whole(headers.get("X-RateLimit-Remaining"), seen.quota_left),
+            quota_limit=_count(headers.get("X-RateLimit-Limit"), seen.quota_limit),
+            quota_left=_count(headers.get("X-RateLimit-Remaining"), seen.quota_left),
         )
 
     def counts(self) -> State:
@@ -231,6 +232,7 @@ class Position(Generic[T]):
         )
 
 
-def _whole(text: str | None, otherwise: int | None) -> int | None:
-    """Read a count from a header."""
-    return int(text) if text is not None and len(text) <= _DIGITS and text.isascii() and text.isdigit() else otherwise
+def _count(text: str | None, otherwise: int | None) -> int | None:
+    """Read a count from a header, or keep the one before."""
+    found = whole(text, _DIGITS)
+    return otherwise if found is None else found

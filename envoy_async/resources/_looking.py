@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias, TypeVar, cast
 
+from .._headers import http_date
 from .._paging import Pages, Report
-from .._wire import Attempt, Request, Response, Send, http_date
+from .._wire import Attempt, Request, Response, Send
 from ..errors import ConfigurationError, Reconciliation
 from ._judging import Window, alike, identical, judge_changed, judge_new, window
 
