@@ -266,3 +266,10 @@ def at(error: E, request: Request, attempts: tuple[Attempt, ...] = ()) -> E:
     """Return *error* with the operation it belongs to and its ledger filled in."""
     error.method, error.route, error.attempts = request.method, request.template, attempts
     return error
+
+
+def refused(param: str | None, message: str) -> InvalidRequestError:
+    """Build the error for input that is not sent."""
+    error = InvalidRequestError(message)
+    error.param = param
+    return error

@@ -6,6 +6,7 @@ pure. `follow` is an async generator that holds nothing open while it is suspend
 nothing; only `has_next` and the server's count do.
 """
 
+from ._ahead import MOST_AHEAD
 from ._checkpoint import Binding
 from ._pages import Pages
 from ._position import Position
@@ -16,6 +17,7 @@ from ._strategies import UNKNOWN, Order, Strategy, Sweeping, begin
 
 __all__ = [
     "LARGEST_PAGE",
+    "MOST_AHEAD",
     "UNKNOWN",
     "Binding",
     "Order",

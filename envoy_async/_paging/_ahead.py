@@ -28,7 +28,7 @@ from ._route import Ask
 from ._seen import Record
 
 T = TypeVar("T", bound=Record)
-_MOST = 64  # pages
+MOST_AHEAD = 64  # pages
 _BYTES = 64 * 2**20  # of answers that wait
 
 
@@ -48,7 +48,7 @@ class Ahead(Generic[T]):
         self.most = 1
         self.send = send
         self._request, self._position = request, position
-        self._width = _MOST  # falls to 1 when rows move, and grows again
+        self._width = MOST_AHEAD  # falls to 1 when rows move, and grows again
         self._largest = 0  # bytes of an answer
         self._flights: deque[_Flight] = deque()
         self._ending: set[asyncio.Task[Response]] = set()  # given up, and not over yet
@@ -69,7 +69,7 @@ class Ahead(Generic[T]):
             self._flights.popleft()
         if flight.task.cancelled():
             return await self.send(self.asking(ask)), not self._flights
-        self._width = min(_MOST, 2 * self._width)
+        self._width = min(MOST_AHEAD, 2 * self._width)
         response = flight.task.result()
         self._largest = max(self._largest, len(response.body))
         return response, flight.alone

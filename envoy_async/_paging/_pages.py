@@ -11,9 +11,9 @@ from urllib.parse import unquote
 import attrs
 
 from .._wire import Request, Response, Send
-from ..errors import EnvoyError, InvalidRequestError, PaginationError
+from ..errors import EnvoyError, PaginationError, refused
 from ..models import Page
-from ._ahead import Ahead, follow
+from ._ahead import MOST_AHEAD, Ahead, follow
 from ._checkpoint import Binding, damaged
 from ._position import Position
 from ._report import Report
@@ -21,7 +21,6 @@ from ._route import State
 from ._seen import Record
 
 T = TypeVar("T", bound=Record)
-_MOST_AHEAD = 64
 
 
 class Pages(Generic[T]):
@@ -90,8 +89,8 @@ class Pages(Generic[T]):
         Raises:
             InvalidRequestError: not such a number.
         """
-        if type(pages) is not int or not 1 <= pages <= _MOST_AHEAD:
-            raise _refused("pages", f"pages must be a whole number from 1 to {_MOST_AHEAD}")
+        if type(pages) is not int or not 1 <= pages <= MOST_AHEAD:
+            raise refused("pages", f"pages must be a whole number from 1 to {MOST_AHEAD}")
         self._ahead.most = pages
         return self
 
@@ -195,7 +194,7 @@ class Pages(Generic[T]):
         of it was handed out again, `checkpoint` gives the place where this `collect` began.
         """
         if limit is not None and (type(limit) is not int or limit < 1):
-            raise _refused("limit", "limit must be a whole number of at least 1")
+            raise refused("limit", "limit must be a whole number of at least 1")
         found: list[T] = []
         began = self.checkpoint()
         try:
@@ -243,9 +242,3 @@ class _Loop(Generic[T]):
 
 def _excused(state: State) -> int:
     return int(state.get("taken") or 0)
-
-
-def _refused(name: str, message: str) -> InvalidRequestError:
-    error = InvalidRequestError(message)
-    error.param = name
-    return error

@@ -10,7 +10,6 @@ without one. Nothing here waits for quota, and no retry is paid from the budget:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections.abc import Awaitable, Callable
 from random import Random
@@ -92,7 +91,9 @@ class Fetcher:
         self._give_up(call, lane, failure)
         _log.retried(call, failure)
         tell(self._settings.hooks.on_retry, Retry(FILE.method, FILE.template, len(call.ledger), call.wait, failure))
-        await self._rest(lane, call.wait)
+        await lane.rest(call.wait, self._sleep)
+        if not lane.open:
+            raise ClientClosedError("the client was closed")
 
     def _give_up(self, call: Call, lane: Lane, failure: EnvoyError) -> None:
         """Raise what the caller is to see, unless another attempt is worth its while."""
@@ -155,15 +156,3 @@ class Fetcher:
             auto_decompress=False,
             middlewares=(SendOnce(),),
         )
-
-    async def _rest(self, lane: Lane, seconds: float) -> None:
-        """Wait between two attempts; closing the client ends it."""
-        limit = lane.rest()
-        with contextlib.suppress(TimeoutError):
-            try:
-                async with limit:
-                    await self._sleep(seconds)
-            finally:
-                lane.end(limit)
-        if not lane.open:
-            raise ClientClosedError("the client was closed")

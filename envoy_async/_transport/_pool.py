@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from random import Random
 
 import aiohttp
@@ -71,11 +71,17 @@ class Lane:
         self._running.add(limit)
         return limit
 
-    def rest(self) -> asyncio.Timeout:
-        """Return the limit of a wait between attempts; it ends when the lane begins to close."""
+    async def rest(self, seconds: float, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Wait between two attempts, no longer than until the lane begins to close."""
         limit = asyncio.timeout(None)
         self._resting.add(limit)
-        return limit
+        try:
+            async with limit:
+                await sleep(seconds)
+        except TimeoutError:
+            return
+        finally:
+            self.end(limit)
 
     def end(self, limit: asyncio.Timeout) -> None:
         """Forget the limit of an attempt or a wait that is over."""

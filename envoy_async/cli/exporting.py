@@ -25,7 +25,7 @@ import attrs
 from cyclopts import App, Group, Parameter
 from cyclopts.validators import Number
 
-from .._paging import Pages, Record
+from .._paging import MOST_AHEAD, Pages, Record
 from ..client import EnvoyClient
 from ..errors import EnvoyError
 from ..export import Manifest, estimate, export, update
@@ -68,7 +68,7 @@ class Target:
     """Add what is new or changed since the last export to the file."""
     dry_run: Annotated[bool, Parameter(group=FILE, negative=(), show_default=False)] = False
     """Print how many pages, requests, and minutes it takes; write nothing."""
-    prefetch: Annotated[int, Parameter(group=FILE, validator=Number(gte=1, lte=64), show_default=False)] = 1
+    prefetch: Annotated[int, Parameter(group=FILE, validator=Number(gte=1, lte=MOST_AHEAD), show_default=False)] = 1
     """Most pages to fetch at the same time, 1 to 64."""
 
 

@@ -21,7 +21,7 @@ from .._paging import LARGEST_PAGE, UNKNOWN, Binding, Order, Pages, Position, Re
 from .._retry import Kind, kind_of, outcome_unknown
 from .._wire import BadInput, Request, Response, Send, build, plain_path
 from ..bulk import patient
-from ..errors import EnvoyError, InvalidRequestError, InvalidResponseError, OutcomeUnknownError, at
+from ..errors import EnvoyError, InvalidResponseError, OutcomeUnknownError, at, refused
 from ..events import tell
 from ..models import Page
 from ._checks import check
@@ -142,13 +142,6 @@ async def raw(
     else:
         return _read(request, await send(request), NoneType if into is None else into)
     raise error
-
-
-def refused(param: str | None, message: str) -> InvalidRequestError:
-    """Build the error for input that is not sent."""
-    error = InvalidRequestError(message)
-    error.param = param
-    return error
 
 
 def _request(

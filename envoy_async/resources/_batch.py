@@ -26,9 +26,8 @@ from typing import Any, TypeAlias, TypeVar
 import attrs
 
 from .._wire import BadInput
-from ..errors import EnvoyError, InvalidResponseError
+from ..errors import EnvoyError, InvalidResponseError, refused
 from ..models import CarrierBatchItem, CarrierBatchResult, LoadBatchItem, LoadBatchResult
-from ._base import refused
 
 LARGEST = 1000  # batch pages (seen)
 _COUNTS = ("total", "total_loads", "successful", "failed", "created", "updated")

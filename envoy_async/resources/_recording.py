@@ -22,9 +22,9 @@ from .._credentials import Secret
 from .._download import Download, Fetch
 from .._lock import is_at, lock
 from .._wire import Send
-from ..errors import ConfigurationError, InvalidResponseError, StatusError
+from ..errors import ConfigurationError, InvalidResponseError, StatusError, refused
 from ..models import CallRecording
-from ._base import Resource, refused
+from ._base import Resource
 from ._looking import Clock
 
 _LINK_IS_OVER = frozenset({400, 401, 403, 404, 410})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .._credentials import Secret
+from ..errors import refused
 from ..models import LoginResult
-from ._base import Resource, refused
+from ._base import Resource
 
 
 class Auth(Resource):

@@ -7,9 +7,8 @@ from datetime import date
 
 from .._converter import OnInvalid
 from .._paging import Order, Pages, Strategy
-from ..errors import Reconciliation
+from ..errors import Reconciliation, refused
 from ..models import Call, CallDirection, CallRecording, EndCallResult
-from ._base import refused
 from ._looking import Look
 from ._recording import Recordings
 

@@ -8,9 +8,9 @@ from typing import cast
 from .._converter import OnInvalid
 from .._paging import Pages, Sweeping
 from .._wire import BadInput
-from ..errors import Reconciliation
+from ..errors import Reconciliation, refused
 from ..models import UNSET, AuditNote, Carrier, CarrierBatchItem, CarrierBatchResult, NewCarrier, Unset
-from ._base import Resource, fields, ready, refused
+from ._base import Resource, fields, ready
 from ._batch import in_batches, matched
 from ._checks import check
 from ._looking import Look

@@ -7,7 +7,7 @@ from types import NoneType
 
 from .._converter import OnInvalid
 from .._paging import Pages, Sweeping
-from ..errors import Reconciliation
+from ..errors import Reconciliation, refused
 from ..models import (
     UNSET,
     NewWebhookEndpoint,
@@ -21,7 +21,7 @@ from ..models import (
     WebhookMessageState,
     WebhookReplay,
 )
-from ._base import Resource, refused
+from ._base import Resource
 from ._looking import Look
 
 _ONE = "/webhooks/endpoints/{endpoint_id}"

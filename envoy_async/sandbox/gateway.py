@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -23,7 +24,7 @@ from .routing import Inquiry, Operation, Route, Routes
 from .validation import parse_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aiohttp import web
 
@@ -103,14 +104,11 @@ class Gateway:
     async def _handed_out(self, file: Reply, request: web.BaseRequest) -> Reply | None:
         """Let the scripted faults have their say about the file of a recording, which has no quota."""
         fault = self._book.take(request.method, TEMPLATE)
-        if fault is None:
+
+        async def answer() -> Reply:
             return file
-        if fault.delay > 0:
-            await asyncio.sleep(fault.delay)
-        scripted = fault.reply(file.headers)
-        if fault.drop or scripted is not None:
-            return None if fault.drop else scripted
-        return attrs.evolve(file, headers=fault.over(file.headers), cut=fault.cut)
+
+        return file if fault is None else await self._misbehave(fault, file.headers, answer)
 
     async def _admit(self, request: web.BaseRequest, now: float) -> Reply | None:
         """Check credential and quota, and let the scripted faults have their say."""
@@ -130,14 +128,13 @@ class Gateway:
             self.ledger.spend(category, holder, now)
             self.accounts.note_use(caller)
         headers = self.ledger.look(category, holder, now).headers
-        if fault is None:
-            return await self._answer(request, route, caller, headers)
-        return await self._misbehave(fault, request, route, caller, headers)
+        answer = partial(self._answer, request, route, caller, headers)
+        return await (answer() if fault is None else self._misbehave(fault, headers, answer))
 
     async def _misbehave(
-        self, fault: Fault, request: web.BaseRequest, route: Route, caller: Caller, headers: Mapping[str, str]
+        self, fault: Fault, headers: Mapping[str, str], answer: Callable[[], Awaitable[Reply]]
     ) -> Reply | None:
-        """Do what a fault says; None means the connection is to be dropped."""
+        """Do what a fault says instead of an answer, or with it; None means the connection is to be dropped."""
         if fault.delay > 0:
             await asyncio.sleep(fault.delay)
         if fault.drop == "before":
@@ -145,7 +142,7 @@ class Gateway:
         scripted = fault.reply(headers)
         if scripted is not None:
             return None if fault.drop else scripted
-        reply = await self._answer(request, route, caller, headers)
+        reply = await answer()
         return None if fault.drop else attrs.evolve(reply, headers=fault.over(reply.headers), cut=fault.cut)
 
     async def _answer(
