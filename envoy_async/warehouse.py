@@ -16,16 +16,16 @@ zone. This module needs the extra `dlt`; it loads only when it is imported by na
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from functools import partial
 from importlib import import_module
-from types import NoneType
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 
+from ._columns import Column, Kind, columns_of
 from ._credentials import Credentials, Login, Source
 from ._paging import Pages
 from .client import EnvoyClient
@@ -45,14 +45,16 @@ T = TypeVar("T", bound=Call | Load | Carrier | Offer | Outreach)
 TABLES = ("calls", "loads", "carriers", "offers", "outreaches")
 _log = logging.getLogger("envoy_async")
 _AHEAD = timedelta(days=366)  # calls are planned for days to come
-_TYPES: Sequence[tuple[type[object], TDataType]] = (
-    (str, "text"),
-    (bool, "bool"),  # which is an int
-    (int, "bigint"),
-    (float, "double"),
-    (datetime, "timestamp"),
-    (object, "json"),
-)
+_TYPES: Mapping[Kind, TDataType] = {
+    Kind.TEXT: "text",
+    Kind.CHOICE: "text",
+    Kind.TRUTH: "bool",
+    Kind.WHOLE: "bigint",
+    Kind.NUMBER: "double",
+    Kind.INSTANT: "timestamp",
+    Kind.DAY: "date",
+    Kind.JSON: "json",
+}
 
 
 def _now() -> datetime:
@@ -158,7 +160,7 @@ def _table(
             _log.warning("%s: %d records were left out, since they cannot be read", name, pages.report.skipped)
 
     return dlt.resource(  # pyright: ignore[reportUnknownMemberType] - its hints name pydantic, which may be missing
-        read, name=name, write_disposition="merge", primary_key="id", columns=_columns(model)
+        read, name=name, write_disposition="merge", primary_key="id", columns=_columns(columns_of(model))
     )
 
 
@@ -186,13 +188,12 @@ def _value(value: object) -> object:
     return value.value if isinstance(value, Enum) else value
 
 
-def _columns(model: type[object], prefix: str = "") -> dict[str, TColumnSchema]:
+def _columns(columns: Sequence[Column], prefix: str = "") -> dict[str, TColumnSchema]:
     """Tell dlt the type of each column, so that a table is the same before its first value; lists become tables."""
     found: dict[str, TColumnSchema] = {}
-    for name, hint in get_type_hints(model).items():
-        (plain,) = {*get_args(hint)} - {NoneType} if NoneType in get_args(hint) else {hint}
-        if attrs.has(plain):
-            found |= _columns(plain, f"{prefix}{name}__")
-        elif get_origin(plain) is not tuple:
-            found[prefix + name] = {"data_type": next(kind for base, kind in _TYPES if issubclass(plain, base))}
+    for column in columns:
+        if column.kind is Kind.OBJECT:
+            found |= _columns(column.inside, f"{prefix}{column.name}__")
+        elif column.kind is not Kind.ARRAY:
+            found[prefix + column.name] = {"data_type": _TYPES[column.kind]}
     return found

@@ -10,7 +10,7 @@ import envoy_async
 
 PACKAGE = Path(envoy_async.__file__).parent
 ROWS = (
-    {"_credentials", "_headers", "_lock", "_masking"},
+    {"_columns", "_credentials", "_headers", "_lock", "_masking"},
     {"_wire", "models", "bulk"},
     {"errors"},
     {"_converter", "events", "middleware"},

@@ -5,8 +5,8 @@ each with the listing's checkpoint, so that an export that was killed goes on wh
 from the parts at the end, and a resumed export gives the same bytes as one that was never disturbed.
 """
 
-from ._manifest import Drift, Estimate, LeftOut, Manifest
+from ._estimate import Estimate, estimate
+from ._manifest import Drift, LeftOut, Manifest
 from ._running import export, update
-from ._stdout import estimate
 
 __all__ = ["Drift", "Estimate", "LeftOut", "Manifest", "estimate", "export", "update"]

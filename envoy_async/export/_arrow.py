@@ -15,8 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
 
+from .._columns import Column, Kind
 from ..errors import ConfigurationError
-from ._columns import Column, Kind, json_text, whole_text
+from ._cells import json_text, whole_text
 
 ROWS = 50_000
 """Rows of a group."""

@@ -21,10 +21,11 @@ from typing import BinaryIO, Literal, cast
 
 import attrs
 
+from .._columns import Column, columns_of
 from .._converter import structure
 from ..errors import ConfigurationError
 from ._arrow import ParquetFile, pyarrow, zstd_in, zstd_out
-from ._columns import Column, columns_of, json_text, whole_text
+from ._cells import json_text, whole_text
 
 Format = Literal["jsonl", "csv", "parquet"]
 _ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}

@@ -17,7 +17,7 @@ import attrs
 
 from .. import __version__
 from .._paging import Pages, Record, Report
-from ._columns import line
+from ._cells import line
 from ._folder import Folder, State
 from ._formats import Target
 from ._manifest import Drift, LeftOut, Manifest, id_digest

@@ -1,4 +1,4 @@
-"""What an export tells about itself: the manifest beside the file, and the estimate before it.
+"""What an export tells about itself: the manifest beside the file.
 
 The rule: a manifest holds counts, names, and times, and never a record, a credential, or a raw answer. What it
 says of the ids can be checked with the file alone, in any order and in any format.
@@ -138,17 +138,3 @@ def manifest_path(to: Path) -> Path:
     """Name the manifest of a file; behind a symbolic link, that of the file it leads to."""
     file = to.resolve()
     return file.with_name(f"{file.name}.manifest.json")
-
-
-@attrs.frozen(kw_only=True)
-class Estimate:
-    """What an export would take, told by one page. `None` stands for what the server did not tell."""
-
-    records: int | None
-    pages: int | None
-    requests: int | None
-    """One per page, two where the listing is read twice (`reconcile`); drift and retries cost more."""
-    minutes: float | None
-    """At the pace of the quota; a job of fewer requests than the quota allows in a minute does not wait."""
-    quota_limit: int
-    """Requests per minute, as the server tells, else as documented."""

@@ -1,4 +1,4 @@
-"""Export, update, and estimate: what is refused, what goes on, and the file at the end.
+"""Export and update: what is refused, what goes on, and the file at the end.
 
 The rule: all that can be refused is refused before the first request. The file appears in one step, then its manifest,
 and the work folder goes last; killed between these, a resumed run does the rest, and asks the server for nothing.

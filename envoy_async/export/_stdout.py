@@ -1,15 +1,13 @@
-"""A listing to standard output, and what it would take to get one.
+"""A listing to standard output.
 
 The rule: lines go out page by page as they come, so there is nothing to resume and no file to speak for; the manifest
 is returned alone. Whoever reads them may stop without going away: a cancelled export does not wait for that. (Where the
-system cannot tell whether a pipe is full, as on Windows, it does.) An estimate reads one page, and says nothing it was
-not told.
+system cannot tell whether a pipe is full, as on Windows, it does.)
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import select
 import sys
@@ -20,20 +18,18 @@ from typing import BinaryIO, TypeVar
 
 import attrs
 
+from .._columns import columns_of
 from .._paging import Pages, Record
 from ..errors import ConfigurationError
-from ._columns import columns_of
 from ._folder import State
 from ._formats import Target
 from ._listing import Part, Progress, draft
-from ._manifest import Estimate, Manifest
+from ._manifest import Manifest
 from ._threads import Stop, in_thread
 
 T = TypeVar("T", bound=Record)
 STDOUT = "-"
-_DOCUMENTED_QUOTA = 100  # requests per minute; rate limit guide (seen)
 _AT_ONCE, _MOMENT = 4_096, 0.1  # bytes that a pipe with room takes without waiting (PIPE_BUF on Linux); seconds
-_SWEEPS = 2  # at least, where the order is not known
 
 
 async def to_stdout(pages: Pages[T], progress: Progress | None, *, plain: bool) -> Manifest:
@@ -87,21 +83,3 @@ def _ready(number: int) -> bool:
         return bool(select.select([], [number], [], _MOMENT)[1])
     except (OSError, ValueError):  # Windows; a number that is too large
         return True
-
-
-async def estimate(pages: Pages[T]) -> Estimate:
-    """Tell what exporting a listing would take, by its first page: one request, and nothing is written.
-
-    The listing is used up by it: make another one for the export.
-    """
-    async with aclosing(pages.by_page()) as steps:
-        page = await anext(steps, None)
-    report, size = pages.report, 0 if page is None else page.size
-    records = report.total_at_start
-    if records is None and report.finished:
-        records = report.records
-    count = None if records is None else max(1, math.ceil(records / max(size, 1)))
-    requests = None if count is None else count * (_SWEEPS if report.strategy == "reconcile" else 1)
-    quota = report.quota_limit or _DOCUMENTED_QUOTA
-    minutes = None if requests is None else requests / quota
-    return Estimate(records=records, pages=count, requests=requests, minutes=minutes, quota_limit=quota)

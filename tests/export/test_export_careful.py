@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from envoy_async import Pages
+from envoy_async._columns import Column, columns_of
 from envoy_async.errors import ConfigurationError, ServerError
 from envoy_async.export import Manifest, export, update
-from envoy_async.export._columns import Column, columns_of
 from envoy_async.export._folder import naming
 from envoy_async.export._stdout import _ready
 from tests.export.conftest import Server, Thing, fails, names, row

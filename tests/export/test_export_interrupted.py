@@ -18,10 +18,11 @@ from typing import IO, Any
 import pytest
 
 from envoy_async import EnvoyClient
+from envoy_async._columns import Column
 from envoy_async._paging import Report
 from envoy_async.errors import CheckpointMismatchError, ConfigurationError, EnvoyError, ServerError
 from envoy_async.export import export, update
-from envoy_async.export._columns import Column, line
+from envoy_async.export._cells import line
 from envoy_async.export._folder import Folder
 from envoy_async.sandbox import Sandbox
 from tests.export.conftest import Server, Thing, breaking, content, fails, manifest_of, names, row
