@@ -91,7 +91,9 @@ class Fetcher:
         self._give_up(call, lane, failure)
         _log.retried(call, failure)
         tell(self._settings.hooks.on_retry, Retry(FILE.method, FILE.template, len(call.ledger), call.wait, failure))
-        await lane.rest(call.wait, self._sleep)
+        with lane.resting() as limit:
+            async with limit:
+                await self._sleep(call.wait)
         if not lane.open:
             raise ClientClosedError("the client was closed")
 

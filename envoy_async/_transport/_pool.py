@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from random import Random
 
 import aiohttp
@@ -71,13 +71,13 @@ class Lane:
         self._running.add(limit)
         return limit
 
-    async def rest(self, seconds: float, sleep: Callable[[float], Awaitable[None]]) -> None:
-        """Wait between two attempts, no longer than until the lane begins to close."""
+    @contextlib.contextmanager
+    def resting(self) -> Generator[asyncio.Timeout]:
+        """Give the limit of a wait between attempts, which ends the wait in silence when the lane begins to close."""
         limit = asyncio.timeout(None)
         self._resting.add(limit)
         try:
-            async with limit:
-                await sleep(seconds)
+            yield limit
         except TimeoutError:
             return
         finally:

@@ -8,6 +8,7 @@ errors alone, since any other would swallow a cancellation.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from random import Random
 
 import tenacity
@@ -85,7 +86,7 @@ class Retrying:
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, EnvoyError) and self._again(call, error)),
             wait=lambda _: 0.0 if is_quota_refusal(call.last_error) else call.wait,
-            sleep=lambda seconds: call.lane.rest(seconds, self._sleep),  # of the latest attempt
+            sleep=partial(self._rest, call),
             reraise=True,
         )
         try:
@@ -100,6 +101,12 @@ class Retrying:
         if isinstance(last, OutcomeUnknownError):
             tell(self._settings.hooks.on_outcome_unknown, last)
         raise last.with_traceback(None)
+
+    async def _rest(self, call: Call, seconds: float) -> None:
+        """Wait between two attempts; closing the client ends it, and the next attempt says so."""
+        with call.lane.resting() as limit:
+            async with limit:
+                await self._sleep(seconds)
 
     def _again(self, call: Call, error: EnvoyError) -> bool:
         if call.final or error is not call.judged:  # what no attempt ended with is not tried again
