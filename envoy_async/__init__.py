@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import bulk, errors, models
+    from . import bulk, errors, models, webhooks
     from ._credentials import ApiKey, BearerToken, Login
     from ._paging import Pages
     from ._retry import RetryPolicy, Timeouts
@@ -31,6 +31,7 @@ __all__ = [
     "bulk",
     "errors",
     "models",
+    "webhooks",
 ]
 
 _HOMES = {

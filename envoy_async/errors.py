@@ -28,7 +28,12 @@
     │   ├── DriftError                it changed too much to be read whole
     │   ├── LoopError                 the server's pages turn in circles
     │   └── CheckpointMismatchError   the checkpoint is of another listing
-    └── ClientClosedError             the client was closed
+    ├── ClientClosedError             the client was closed
+    └── WebhookError                  a delivery of an event was not taken
+        ├── SignatureError            its headers are malformed, or no signature is that of a secret in force
+        ├── TimestampError            it was signed too long ago, in the future, or at no time that can be read
+        ├── PayloadError              it is signed, but no event that can be read
+        └── DuplicateDeliveryError    its event was processed before, or is being processed
 
 The rule: an error carries data, never a header or a body, and pickles whole.
 """
@@ -260,6 +265,29 @@ class CheckpointMismatchError(PaginationError):
 
 class ClientClosedError(EnvoyError):
     """The client was closed; enter it again with `async with`, or make a new one."""
+
+
+class WebhookError(EnvoyError):
+    """A delivery of an event was not taken. The message says which check failed, and shows nothing of the delivery."""
+
+
+class SignatureError(WebhookError):
+    """The headers of a delivery are malformed, or no signature is that of a secret in force: it may be forged."""
+
+
+class TimestampError(WebhookError):
+    """A delivery was signed too long ago, in the future, or at no time that can be read."""
+
+
+class PayloadError(WebhookError):
+    """A delivery is too large, or signed and yet no event that can be read. Trying it again will not help."""
+
+
+class DuplicateDeliveryError(WebhookError):
+    """The event of a delivery was processed before, or is being processed right now."""
+
+    finished: bool = False
+    """Whether it was processed to its end; else it is under way, or was until a process died."""
 
 
 def at(error: E, request: Request, attempts: tuple[Attempt, ...] = ()) -> E:

@@ -1,8 +1,9 @@
 """The life of a call made through the API: dialled at once, soon answered, and over when nobody ends it.
 
-No task runs in the background: `advance` lets happen what is due by the sandbox's clock, before an operation looks
-at calls. All of it is an assumption of ours: that a call is answered after 2 seconds and ends by itself after 120
-seconds of talk, that its recording is there at once, and that a call nobody was reached on is CANCELLED when ended.
+`advance` lets happen what is due by the sandbox's clock: before an operation looks at calls, and from time to time
+while there is an endpoint that may want to hear of it. All of it is an assumption of ours: that a call is answered
+after 2 seconds and ends by itself after 120 seconds of talk, that its recording is there at once, and that a call
+nobody was reached on is CANCELLED when ended.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def dial(store: Store, number: str | None, load: Record | None) -> Record:
     store.add_call(call)
     heapq.heappush(store.agenda, (store.clock() + ANSWERED_AFTER, str(call["id"])))
     emit(store, "call.status_changed", call)
+    store.dispatch.wake()
     return call
 
 

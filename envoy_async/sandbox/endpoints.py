@@ -3,7 +3,8 @@
 Keys that begin with an underscore stay in the store and are never shown. Read in the documentation: ``whsec_``, and
 that a retired secret stays valid for 24 hours. Assumptions of ours: what follows the prefix is the base64 of 24 bytes;
 every retired secret has its own 24 hours, also when there are several; an address is plain ASCII with a host; unknown
-event types and unknown fields of a body are accepted.
+event types and unknown fields of a body are accepted; an endpoint is shut off by a failure that comes five days after
+another one without a success in between.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .answers import Record, invalid, timestamp
+from .answers import Record, invalid, seconds_of, timestamp
 from .validation import is_list, is_record, need_list, need_record, need_text
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 LONGEST_URL = 2_083
 SECRET_BYTES = 24
 RETIREMENT = 86_400.0  # seconds a retired secret stays valid
+PATIENCE = 5 * 86_400.0  # seconds of nothing but failures, then an endpoint is shut off
 VISIBLE_ASCII = re.compile(r"[!-~]+")
 SETTABLE_STATUSES = ("ACTIVE", "PAUSED")
 
@@ -90,6 +92,20 @@ def valid_secrets(store: Store, endpoint: Record) -> list[str]:
     now = timestamp(store.clock())
     rows = _secrets(endpoint)
     return [str(row["secret"]) for row in rows if row["expires_at"] is None or str(row["expires_at"]) > now]
+
+
+def note_success(endpoint: Record) -> None:
+    """Forget earlier failures."""
+    endpoint.pop("_failing_since", None)
+
+
+def note_failure(store: Store, endpoint: Record) -> None:
+    """Shut an active endpoint off once nothing but failures has come from it for too long."""
+    now = store.clock()
+    since = seconds_of(endpoint.setdefault("_failing_since", timestamp(now)))
+    if now - since >= PATIENCE and endpoint["status"] == "ACTIVE":
+        reason = f"No delivery has succeeded for {PATIENCE / 86_400:g} days."
+        endpoint.update(status="DISABLED", disabled_reason=reason, updated_at=store.stamp())
 
 
 def _secrets(endpoint: Record) -> list[Record]:

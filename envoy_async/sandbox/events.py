@@ -34,7 +34,7 @@ EVENT_TYPES: Mapping[str, str] = {
 def emit(store: Store, kind: str, data: Record) -> None:
     """Queue one event, such as ``offer.created``, for every active endpoint that asked for its kind.
 
-    Nothing is delivered yet: the attempts stay PENDING. Later changes of `data` do not alter the event.
+    Later changes of `data` do not alter the event.
     """
     wanted = [endpoint_id for endpoint_id, endpoint in store.endpoints.items() if _wants(endpoint, kind)]
     if not wanted:

@@ -17,6 +17,7 @@ from .seed import Identity, make_identity, make_store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .deliveries import Dispatch
     from .store import Store
 
 SHARE = 10
@@ -39,7 +40,15 @@ class Organizations(Mapping[str, "Store"]):
     """The stores by organization id, the first organization first."""
 
     def __init__(
-        self, first: Identity, rng: Random, *, seed: int, count: int, sizes: Sizes, clock: Callable[[], float]
+        self,
+        first: Identity,
+        rng: Random,
+        *,
+        seed: int,
+        count: int,
+        sizes: Sizes,
+        clock: Callable[[], float],
+        dispatch: Dispatch,
     ) -> None:
         """Fill the first store from `rng`, and name `count` organizations in all."""
         if count < 1:
@@ -47,8 +56,9 @@ class Organizations(Mapping[str, "Store"]):
         self._seed = seed
         self._sizes = sizes
         self._clock = clock
+        self._dispatch = dispatch
         self.started = clock()
-        self.first = make_store(rng, first, calls=sizes.calls, loads=sizes.loads, as_of=self.started, clock=clock)
+        self.first = self._fill(first, rng, sizes)
         self._stores: dict[str, Store] = {first.organization_id: self.first}
         others = [_another(seed, number, first.user_ids[0]) for number in range(1, count)]
         self._identities = {identity.organization_id: identity for identity in (first, *others)}
@@ -62,7 +72,8 @@ class Organizations(Mapping[str, "Store"]):
     def __getitem__(self, organization_id: str) -> Store:
         """Give the store of an organization; KeyError for one the user does not belong to."""
         if organization_id not in self._stores:
-            self._stores[organization_id] = self._fill(self._identities[organization_id])
+            rng = Random(f"{self._seed}/data of {organization_id}")  # noqa: S311 - repeatable on purpose
+            self._stores[organization_id] = self._fill(self._identities[organization_id], rng, self._sizes.smaller)
         return self._stores[organization_id]
 
     def __contains__(self, organization_id: object) -> bool:
@@ -77,11 +88,12 @@ class Organizations(Mapping[str, "Store"]):
         """Count the organizations."""
         return len(self.ids)
 
-    def _fill(self, identity: Identity) -> Store:
-        """Make the store of a further organization."""
-        rng = Random(f"{self._seed}/data of {identity.organization_id}")  # noqa: S311 - repeatable on purpose
-        sizes = self._sizes.smaller
-        return make_store(rng, identity, calls=sizes.calls, loads=sizes.loads, as_of=self.started, clock=self._clock)
+    def _fill(self, identity: Identity, rng: Random, sizes: Sizes) -> Store:
+        """Make the store of an organization."""
+        clock, as_of = self._clock, self.started
+        store = make_store(rng, identity, calls=sizes.calls, loads=sizes.loads, as_of=as_of, clock=clock)
+        store.dispatch = self._dispatch
+        return store
 
 
 def _another(seed: int, number: int, user_id: str) -> Identity:

@@ -3,7 +3,7 @@
 Assumptions of ours: endpoints are listed in a bare array, oldest first, and deleting one answers with an empty
 object; a new endpoint's ``disabled_reason`` is null (the documentation shows null and an empty text); in an update,
 null leaves url, event types, and status as they are and clears description and headers; setting the status clears
-``disabled_reason``; replaying a message to an endpoint it was never meant for is a 422.
+``disabled_reason`` and forgets earlier failures; replaying a message to an endpoint it was never meant for is a 422.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from .answers import Record, invalid
 from .deliveries import UNFINISHED, attempts_of, delivery_state, give_up, schedule
 from .endpoints import (
     add_secret,
+    note_success,
     read_event_types,
     read_headers,
     read_status,
@@ -58,6 +59,7 @@ def create_endpoint(store: Store, inquiry: Inquiry) -> object:
     }
     add_secret(store, endpoint)
     store.endpoints[str(endpoint["id"])] = endpoint
+    store.dispatch.wake()  # calls under way may have events for it
     return shown_with_secret(endpoint)
 
 
@@ -78,6 +80,7 @@ def update_endpoint(store: Store, inquiry: Inquiry) -> object:
     changes = {key: READERS[key](body) for key in given}
     if "status" in changes:
         changes["disabled_reason"] = None
+        note_success(endpoint)
     if changes:
         endpoint.update(changes, updated_at=store.stamp())
     return shown(endpoint)

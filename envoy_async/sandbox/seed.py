@@ -76,7 +76,7 @@ def make_store(
         carriers=carriers.carriers,
     )
     contents.escalations.extend(row for call in contents.calls for row in call_writer.escalations(call))
-    store = Store(contents, clock=lambda: now, new_id=later_ids, compose=call_writer.write_new)
+    store = Store(contents, clock=lambda: now, new_id=later_ids, compose=call_writer.write_new, ask=call_writer.ask)
     store.clock = clock  # only now: what the store makes of its contents is as of the same instant
     return store
 

@@ -91,11 +91,18 @@ class CallWriter:
         rng = self._rng
         if call["load_id"] is None or call["call_start_time"] is None or rng.random() > ESCALATED_SHARE:
             return []
-        kind, message = rng.choice(trade.ESCALATIONS)
-        status = rng.choice(RESPONSES)
-        asked = seconds_of(call["call_start_time"])
-        answered = status == "RESPONDED"
-        record: Record = {
+        kind = rng.choice(trade.ESCALATIONS)
+        return [self._escalation(call, kind, rng.choice(RESPONSES), seconds_of(call["call_start_time"]))]
+
+    def ask(self, call: Record, moment: float) -> Record:
+        """Write what the agent asks a person about the load of a call at `moment`, which is now."""
+        return self._escalation(call, self._rng.choice(trade.ESCALATIONS), "ACTIVE", moment)
+
+    def _escalation(self, call: Record, question: tuple[str, str], status: str, asked: float) -> Record:
+        """Write one escalation."""
+        rng, answered = self._rng, status == "RESPONDED"
+        kind, message = question
+        return {
             "id": f"esc_{raw_uuid(rng)}",
             "load_id": call["load_id"],
             "agent_type": rng.choice(trade.AGENT_TYPES),
@@ -109,7 +116,6 @@ class CallWriter:
             "responded_at": timestamp(asked + 45.0) if answered else None,
             "resolved_at": None if status == "ACTIVE" else timestamp(asked + 60.0),
         }
-        return [record]
 
     def _story(self, created: float, now: float, *, inbound: bool) -> Story:
         """Draw how a call goes, and stop the story at `now`: what lies after it has not happened yet."""

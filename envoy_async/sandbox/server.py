@@ -16,12 +16,14 @@ from aiohttp import web
 from .accounts import Accounts
 from .answers import Reply, http_date
 from .credentials import make_access
+from .deliveries import DELAYS, Dispatch
+from .delivering import Courier
 from .gateway import BASE_PATH, Execution, Gateway, Received
 from .organizations import Organizations, Sizes
 from .quota import Algorithm, Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -44,6 +46,7 @@ class Sandbox:
     """
 
     _runner: web.AppRunner | None = None
+    _courier: Courier | None = None
     _serving: set[asyncio.Task[object]]
 
     def __init__(
@@ -59,14 +62,21 @@ class Sandbox:
         token_lifetime: float = 28_800.0,
         drift: Drift | None = None,
         faults: Iterable[Fault] = (),
+        delivery_delays: Sequence[float] = DELAYS,
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Make the data of `seed`; `quota` per `window` seconds, tokens live `token_lifetime` seconds of `clock`."""
+        """Make the data of `seed`; `quota` per `window` seconds, tokens live `token_lifetime` seconds of `clock`.
+
+        A delivery that fails is repeated after each of `delivery_delays` (seconds of `clock`).
+        """
         rng, own = Random(seed), Random(f"{seed}/accounts")  # noqa: S311 - repeatable on purpose
         access, sizes = make_access(rng, own), Sizes(calls=calls, loads=loads)
-        everyone = Organizations(access, rng, seed=seed, count=organizations, sizes=sizes, clock=clock)
+        dispatch = Dispatch(delays=tuple(delivery_delays), wake=self._wake)
+        everyone = Organizations(
+            access, rng, seed=seed, count=organizations, sizes=sizes, clock=clock, dispatch=dispatch
+        )
         accounts = Accounts(access, everyone, own, token_lifetime=token_lifetime, clock=clock)
         self._gateway = Gateway(
             organizations=everyone,
@@ -155,8 +165,18 @@ class Sandbox:
         """End every token issued so far, `bearer_token` too: from now on they are a 401."""
         self._gateway.accounts.expire_tokens()
 
+    async def deliver(self) -> None:
+        """Send every event that is due by the clock, and return when the receivers have answered.
+
+        What is due goes out by itself a moment later, too; this is for tests that do not want to wait for it. To be
+        awaited in the event loop the sandbox runs in; RuntimeError while it is not running.
+        """
+        if self._courier is None:
+            raise RuntimeError("the sandbox is not running: use 'async with' or await start()")
+        await self._courier.deliver()
+
     async def start(self) -> None:
-        """Open the port."""
+        """Open the port, and begin to deliver events."""
         if self._runner is not None:
             raise RuntimeError("the sandbox is already running")
         app = web.Application(client_max_size=LARGEST_BODY)
@@ -169,12 +189,15 @@ class Sandbox:
             await runner.cleanup()
             raise
         self._runner, self._serving = runner, set()
+        self._courier = Courier(self._gateway.organizations, self._gateway.clock)
 
     async def close(self) -> None:
         """Close the port and every connection; does nothing when there is none."""
         runner, self._runner = self._runner, None
-        if runner is None:
+        courier, self._courier = self._courier, None
+        if runner is None or courier is None:
             return
+        await courier.close()
         for task in self._serving:  # whose callers may have left long ago, which aiohttp then forgets
             task.cancel()
         await runner.cleanup()
@@ -190,6 +213,11 @@ class Sandbox:
     ) -> None:
         """Close."""
         await self.close()
+
+    def _wake(self) -> None:
+        """Say that there may be something to deliver."""
+        if self._courier is not None:
+            self._courier.wake()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         """Send what the gateway answers."""

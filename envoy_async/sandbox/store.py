@@ -13,6 +13,8 @@ import attrs
 
 from . import seed_market
 from .answers import Record, seconds_of, timestamp
+from .deliveries import Dispatch
+from .events import emit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,8 +47,12 @@ class Store:
         clock: Callable[[], float],
         new_id: Callable[[str], str],
         compose: Callable[[float], Record],
+        ask: Callable[[Record, float], Record],
     ) -> None:
-        """Take the contents; `new_id` makes an id for a prefix, `compose` a call for a moment (Unix seconds)."""
+        """Take the contents; `new_id` makes an id for a prefix.
+
+        For a moment (Unix seconds), `compose` makes a call, and `ask` what a person is asked during a call.
+        """
         self.organization_id = contents.organization_id
         self.phone_number = contents.phone_number
         self.calls, self.loads = _by_id(contents.calls), _by_id(contents.loads)
@@ -59,9 +65,11 @@ class Store:
         self.inserted: list[str] = []
         self.deleted: list[str] = []
         self.agenda: list[tuple[float, str]] = []  # a heap: when to look at which call made here (Unix seconds)
+        self.queues: dict[str, list[tuple[float, int, str]]] = {}  # heaps by endpoint: when to send which attempt
+        self.dispatch = Dispatch()
         self.clock = clock
         self.new_id = new_id
-        self._compose = compose
+        self._compose, self._ask = compose, ask
         self._last = max((seconds_of(call["created_at"]) for call in contents.calls), default=0.0)
         self._opened = clock()
         seed_market.fill(self)
@@ -83,6 +91,16 @@ class Store:
     def insert_call(self) -> Record:
         """Let a new call appear; it has the newest ``created_at``."""
         return self.add_call(self._compose(self.moment()))
+
+    def insert_escalation(self) -> Record:
+        """Let the agent ask a person during the newest call about a load; KeyError when there is no such call."""
+        calls = [call for call in self.calls.values() if call["load_id"] is not None]
+        if not calls:
+            raise KeyError("there is no call about a load")
+        escalation = self._ask(max(calls, key=BY_AGE), self.moment())
+        self.escalations.append(escalation)
+        emit(self, "escalation.created", escalation)
+        return escalation
 
     def add_call(self, call: Record) -> Record:
         """Keep a call and note that it came after the start."""

@@ -1,0 +1,43 @@
+"""Receive the vendor's webhooks: verified, each event once, none lost.
+
+The rule: a delivery is a stranger's word until its signature, its time, and its shape are checked, in this order, and
+whatever it holds, it ends in an `Event` or in a `WebhookError`. An event belongs to whoever claimed it in the
+`ReplayStore`, for as long as the lease; who fails gives it back.
+
+How deliveries are signed is inferred from the public convention Standard Webhooks, see `Scheme`. Nothing here opens a
+socket, and no framework is imported before its receiver is asked for.
+"""
+
+from .._signing import STANDARD, Scheme, SecretEncoding, sign
+from ._aiohttp import aiohttp_handler
+from ._event import Event
+from ._once import run_once
+from ._receiver import Answer, Receiver
+from ._reconcile import Reconciled, reconcile
+from ._redis import RedisReplayStore
+from ._secrets import SecretRing
+from ._starlette import starlette_route
+from ._stores import Claim, MemoryReplayStore, ReplayStore
+from ._verifier import Headers, WebhookVerifier
+
+__all__ = [
+    "STANDARD",
+    "Answer",
+    "Claim",
+    "Event",
+    "Headers",
+    "MemoryReplayStore",
+    "Receiver",
+    "Reconciled",
+    "RedisReplayStore",
+    "ReplayStore",
+    "Scheme",
+    "SecretEncoding",
+    "SecretRing",
+    "WebhookVerifier",
+    "aiohttp_handler",
+    "reconcile",
+    "run_once",
+    "sign",
+    "starlette_route",
+]

@@ -1,0 +1,110 @@
+"""What a delivery tells: an event, open to kinds and fields that are not known.
+
+The rule: what the samples show is typed and checked; everything else stays whole in `payload`. The vendor's names of
+events and what is in `data` are not known, so no kind of event has a class here: name the model with `Event.read`.
+"""
+
+from __future__ import annotations
+
+import builtins
+from datetime import datetime
+from typing import TypeVar, cast
+
+import attrs
+import msgspec
+
+from .._converter import encode, structure
+from .._wire import BadInput
+from ..errors import InvalidResponseError, PayloadError
+from ..models import Timestamp
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """Something that happened. Source: `payload` of two sample attempts (partial: names read, types assumed).
+
+    Events may come in any order, and late: where the order matters, read the record anew.
+    """
+
+    message_id: str
+    """`webhook-id`, the same over attempts and replays: what tells one event from another."""
+    sent_at: datetime
+    """When this attempt was signed, by the sender's clock; of an event read over the API, when it was made."""
+    type: str | None
+    """Its kind, such as those of `webhook_endpoints.event_types()`."""
+    id: str | None
+    """`evt_…`."""
+    occurred_at: datetime | None
+    """When it happened: `timestamp` of the payload."""
+    data: dict[str, object] = attrs.field(repr=False, hash=False)
+    """What it is about; `{}` when there is nothing."""
+    payload: dict[str, object] = attrs.field(repr=False, hash=False)
+    """The whole body, with what is not known here."""
+
+    def read(self, model: builtins.type[T]) -> T:
+        """Read `data` as a model, such as `models.Call`; fields it does not know are left out.
+
+        Raises:
+            PayloadError: it is no such record; the message names the place.
+        """
+        try:
+            body = encode(self.data)
+        except BadInput:  # such as half a surrogate pair, which JSON can spell
+            raise PayloadError("$.data: holds what no JSON can") from None
+        return _read(body, model, "$.data")
+
+
+def read_event(body: bytes, *, message_id: str, sent_at: datetime) -> Event:
+    """Read the body of a delivery whose signature was checked.
+
+    Raises:
+        PayloadError: it is no JSON object, or a field of it is not what the samples show.
+    """
+    return make_event(_read(body, dict[str, object]), message_id=message_id, sent_at=sent_at)
+
+
+def make_event(payload: dict[str, object], *, message_id: str, sent_at: datetime) -> Event:
+    """Make the event of a payload.
+
+    Raises:
+        PayloadError: a field of it is not what the samples show.
+    """
+    data = payload.get("data")
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise PayloadError("$.data: expected object")
+    return Event(
+        message_id=message_id,
+        sent_at=sent_at,
+        type=_text(payload, "type"),
+        id=_text(payload, "id"),
+        occurred_at=_instant(payload.get("timestamp")),
+        data=cast("dict[str, object]", data),
+        payload=payload,
+    )
+
+
+def _read(body: bytes, type_: type[T], place: str = "$") -> T:
+    try:
+        return structure(body, type_)
+    except InvalidResponseError as error:
+        problem = error.message
+    raise PayloadError(problem if place == "$" else problem.replace("$", place))
+
+
+def _text(payload: dict[str, object], key: str) -> str | None:
+    value = payload.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    raise PayloadError(f"$.{key}: expected string")
+
+
+def _instant(value: object) -> datetime | None:
+    try:
+        return None if value is None else msgspec.convert(value, Timestamp)
+    except msgspec.ValidationError:
+        problem = "$.timestamp: expected datetime with a time zone"
+    raise PayloadError(problem)
