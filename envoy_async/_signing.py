@@ -34,47 +34,37 @@ class Scheme:
     version: str = "v1"
     digest: Literal["sha256", "sha384", "sha512"] = "sha256"
     """Of the HMAC."""
+    secret_encoding: SecretEncoding = "base64"  # noqa: S105 - not a secret
+    """Whether what follows `whsec_` is the `base64` of the key, or as `text` the key itself."""
 
     def content(self, id: str, timestamp: str, body: bytes) -> bytes:
         """Return the text that is signed."""
         return f"{id}.{timestamp}.".encode() + body
 
-    def seal(self, key: bytes, content: bytes) -> bytes:
-        """Return the digest of a text under a key."""
-        return hmac.digest(key, content, self.digest)
+    def key(self, secret: str) -> bytes:
+        """Return the key that a secret stands for; `whsec_` may lead or be left out.
+
+        Raises:
+            ValueError: it is empty, or cannot be read so. The message shows nothing of it.
+        """
+        text = secret.removeprefix(PREFIX)
+        try:
+            if self.secret_encoding == "base64":  # noqa: S105 - the same
+                key = b64decode(text + "=" * (-len(text) % 4), validate=True)
+            else:
+                key = text.encode()
+        except ValueError:  # of base64, and of text that has no UTF-8
+            raise ValueError(f"a secret is not {self.secret_encoding}") from None
+        if not key:
+            raise ValueError("a secret is empty")
+        return key
 
 
 STANDARD = Scheme()
 
 
-def key_of(secret: str, encoding: SecretEncoding) -> bytes:
-    """Turn a secret into the key it stands for; `whsec_` may lead or be left out.
-
-    Args:
-        secret: as the API shows it.
-        encoding: whether what follows `whsec_` is the `base64` of the key, or as `text` the key itself (both inferred).
-
-    Raises:
-        ValueError: it is empty, or cannot be read so. The message shows nothing of it.
-    """
-    text = secret.removeprefix(PREFIX)
-    try:
-        key = b64decode(text + "=" * (-len(text) % 4), validate=True) if encoding == "base64" else text.encode()
-    except ValueError:  # of base64, and of text that has no UTF-8
-        raise ValueError(f"a secret is not {encoding}") from None
-    if not key:
-        raise ValueError("a secret is empty")
-    return key
-
-
 def sign(
-    secrets: str | Iterable[str],
-    body: bytes,
-    *,
-    id: str,
-    timestamp: int,
-    encoding: SecretEncoding = "base64",
-    scheme: Scheme = STANDARD,
+    secrets: str | Iterable[str], body: bytes, *, id: str, timestamp: int, scheme: Scheme = STANDARD
 ) -> dict[str, str]:
     """Sign a delivery, as the vendor presumably does (inferred), and return its three headers.
 
@@ -83,15 +73,14 @@ def sign(
         body: the body as it is sent.
         id: the message, which stays the same over attempts and replays.
         timestamp: when the delivery is sent, in Unix seconds.
-        encoding: how secrets are read.
         scheme: how deliveries are signed.
 
     Raises:
         ValueError: a secret cannot be read.
     """
     content = scheme.content(id, str(timestamp), body)
-    keys = [key_of(secret, encoding) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
-    seals = (b64encode(scheme.seal(key, content)).decode() for key in keys)
+    keys = [scheme.key(secret) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
+    seals = (b64encode(hmac.digest(key, content, scheme.digest)).decode() for key in keys)
     return {
         scheme.id_header: id,
         scheme.timestamp_header: str(timestamp),

@@ -9,14 +9,14 @@ import hmac
 import logging
 import math
 import time
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
 import attrs
 
-from .._signing import Scheme, SecretEncoding, key_of
+from .._signing import STANDARD, Scheme
 from ..errors import ConfigurationError
 
 End: TypeAlias = datetime | float | None
@@ -27,8 +27,13 @@ _log = logging.getLogger("envoy_async.webhooks")
 
 @attrs.frozen
 class _Held:
-    key: bytes = attrs.field(repr=False)
+    mac: hmac.HMAC
+    """Of no text yet, so that a delivery costs the text alone; its key cannot be had from it."""
     not_after: float
+
+    def is_as(self, other: _Held) -> bool:
+        """Whether both have the same key."""
+        return hmac.compare_digest(self.mac.digest(), other.mac.digest())
 
 
 class SecretRing:
@@ -40,8 +45,7 @@ class SecretRing:
     Args:
         secrets: one secret, or several, newest first; one with its end is a pair `(secret, not_after)`, the end being
             Unix seconds or a datetime with a zone, `None` for no end.
-        encoding: whether what follows `whsec_` is the `base64` of the key, or as `text` the key itself. Which of them
-            the vendor means is not known; base64 is what Standard Webhooks says (inferred).
+        scheme: how deliveries are signed, and how secrets are read (inferred).
         clock: what tells now, in Unix seconds.
 
     Raises:
@@ -52,13 +56,11 @@ class SecretRing:
         self,
         secrets: str | Iterable[str | tuple[str, End]],
         *,
-        encoding: SecretEncoding = "base64",
+        scheme: Scheme = STANDARD,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if encoding not in ("base64", "text"):
-            raise ConfigurationError("encoding must be 'base64' or 'text'")
         pairs = [(each, None) if isinstance(each, str) else each for each in _listed(secrets)]
-        self._encoding: SecretEncoding = encoding
+        self.scheme = scheme
         self._clock = clock
         self._held = tuple(self._hold(secret, end) for secret, end in pairs)
         if not self._held:
@@ -74,15 +76,17 @@ class SecretRing:
         """
         now = self._clock()
         first = self._hold(new, None)
-        if hmac.compare_digest(first.key, self._held[0].key):
+        if first.is_as(self._held[0]):
             return
         old = (attrs.evolve(held, not_after=min(held.not_after, now + overlap)) for held in self._held)
-        self._held = (first, *(held for held in old if held.not_after > now and held.key != first.key))
+        self._held = (first, *(held for held in old if held.not_after > now and not held.is_as(first)))
 
-    def seals(self, content: bytes, now: float, tolerance: float, scheme: Scheme) -> list[bytes]:
+    def seals(self, content: bytes, now: float, tolerance: float) -> list[bytes]:
         """Return what each secret makes of a text, in base64, those left out whose end is more than *tolerance* ago."""
-        keys = (held.key for held in self._held if now <= held.not_after + tolerance)
-        return [b64encode(scheme.seal(key, content)) for key in keys]
+        macs = [held.mac.copy() for held in self._held if now <= held.not_after + tolerance]
+        for mac in macs:
+            mac.update(content)
+        return [b2a_base64(mac.digest(), newline=False) for mac in macs]
 
     def __len__(self) -> int:
         """Count the secrets, also those past their end."""
@@ -97,15 +101,15 @@ class SecretRing:
 
     def _hold(self, secret: str, end: End) -> _Held:
         try:
-            key = key_of(secret, self._encoding)
+            key = self.scheme.key(secret)
             not_after = _seconds(end)
         except (ValueError, TypeError, AttributeError) as error:
             problem = str(error) if type(error) is ValueError else "a secret is a text, and its end a time"
         else:
             if len(key) < _SHORTEST:
                 _log.warning("a webhook secret has %d bytes; Standard Webhooks asks for %d", len(key), _SHORTEST)
-            return _Held(key, not_after)
-        raise ConfigurationError(f"{problem} (encoding={self._encoding!r}); take it as the API shows it, whsec_…")
+            return _Held(hmac.new(key, None, self.scheme.digest), not_after)
+        raise ConfigurationError(f"{problem}; take it as the API shows it, whsec_…")
 
 
 def _listed(secrets: str | Iterable[str | tuple[str, End]]) -> Sequence[str | tuple[str, End]]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from hmac import compare_digest
 from typing import TypeAlias
 
-from .._signing import STANDARD, Scheme, SecretEncoding
+from .._signing import STANDARD, Scheme
 from ..errors import ConfigurationError, PayloadError, SignatureError, TimestampError
 from ._event import Event, read_event
 from ._secrets import End, SecretRing
@@ -33,8 +33,7 @@ class WebhookVerifier:
         secrets: the endpoint's secret, several of them, or a `SecretRing`, which can be rotated meanwhile.
         tolerance: seconds a delivery may have been signed before or after now. Five minutes is what Standard Webhooks
             says (inferred).
-        encoding: how secrets are read, see `SecretRing`; of a ring that is given, the ring's own holds.
-        scheme: how deliveries are signed (inferred).
+        scheme: how deliveries are signed, and how secrets are read (inferred); of a ring that is given, its own holds.
         largest_body: bytes a body may have.
         clock: what tells now, in Unix seconds, when `verify` is not told.
 
@@ -47,18 +46,17 @@ class WebhookVerifier:
         secrets: str | Iterable[str | tuple[str, End]] | SecretRing,
         tolerance: float = 300.0,
         *,
-        encoding: SecretEncoding = "base64",
         scheme: Scheme = STANDARD,
         largest_body: int = LARGEST_BODY,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not (tolerance >= 0 and largest_body >= 0):
             raise ConfigurationError("tolerance and largest_body must be 0 or more")
-        ring = secrets if isinstance(secrets, SecretRing) else SecretRing(secrets, encoding=encoding, clock=clock)
+        ring = secrets if isinstance(secrets, SecretRing) else SecretRing(secrets, scheme=scheme, clock=clock)
         self.secrets = ring
+        self._scheme = scheme = ring.scheme
         self.largest_body = largest_body
         self._tolerance = tolerance
-        self._scheme = scheme
         self._clock = clock
         names = (scheme.id_header, scheme.timestamp_header, scheme.signature_header)
         self._names = tuple(name.lower() for name in names)
@@ -96,7 +94,7 @@ class WebhookVerifier:
         try:
             pairs = headers.items() if isinstance(headers, Mapping) else headers
             for name, value in pairs:
-                key = _text(name).lower()
+                key = (name if type(name) is str else _text(name)).lower()  # nearly always plain, and there are many
                 if key in self._names:
                     if key in found:
                         raise SignatureError(f"the header {key} is there twice")
@@ -110,9 +108,10 @@ class WebhookVerifier:
 
     def _is_signed(self, content: bytes, signatures: str, now: float) -> bool:
         """Whether any signature is right; every one is compared with that of every secret, whatever was found."""
-        right = self.secrets.seals(content, now, self._tolerance, self._scheme)
-        entries = (entry.partition(",") for entry in signatures.split(" ")[:_MOST_SIGNATURES])
-        given = [seal.encode() for version, _, seal in entries if version == self._scheme.version]
+        right = self.secrets.seals(content, now, self._tolerance)
+        start = f"{self._scheme.version},"
+        entries = signatures.split(" ")[:_MOST_SIGNATURES]
+        given = [entry[len(start) :].encode() for entry in entries if entry.startswith(start)]
         matches = [compare_digest(one, other) for one in given for other in right]
         return any(matches)
 
