@@ -92,24 +92,25 @@ class CallWriter:
         if call["load_id"] is None or call["call_start_time"] is None or rng.random() > ESCALATED_SHARE:
             return []
         kind = rng.choice(trade.ESCALATIONS)
-        return [self._escalation(call, kind, rng.choice(RESPONSES), seconds_of(call["call_start_time"]))]
+        about: Record = {"load_id": call["load_id"], "call_id": call["id"]}
+        return [self._escalation(about, kind, rng.choice(RESPONSES), seconds_of(call["call_start_time"]))]
 
-    def ask(self, call: Record, moment: float) -> Record:
-        """Write what the agent asks a person about the load of a call at `moment`, which is now."""
-        return self._escalation(call, self._rng.choice(trade.ESCALATIONS), "ACTIVE", moment)
+    def ask(self, about: Record, moment: float) -> Record:
+        """Write what the agent asks a person about a load, in a call or none, at `moment`, which is now."""
+        return self._escalation(about, self._rng.choice(trade.ESCALATIONS), "ACTIVE", moment)
 
-    def _escalation(self, call: Record, question: tuple[str, str], status: str, asked: float) -> Record:
+    def _escalation(self, about: Record, question: tuple[str, str], status: str, asked: float) -> Record:
         """Write one escalation."""
         rng, answered = self._rng, status == "RESPONDED"
         kind, message = question
         return {
             "id": f"esc_{raw_uuid(rng)}",
-            "load_id": call["load_id"],
+            "load_id": about["load_id"],
             "agent_type": rng.choice(trade.AGENT_TYPES),
             "message": message.format(amount=rng.randrange(900, 4_000, 25)),
             "status": status,
             "created_at": timestamp(asked),
-            "call_id": call["id"],
+            "call_id": about["call_id"],
             "escalation_type": kind,
             "response_message": "Approved." if answered else None,
             "response_user_id": rng.choice(self._identity.user_ids) if answered else None,

@@ -49,10 +49,7 @@ class Store:
         compose: Callable[[float], Record],
         ask: Callable[[Record, float], Record],
     ) -> None:
-        """Take the contents; `new_id` makes an id for a prefix.
-
-        For a moment (Unix seconds), `compose` makes a call, and `ask` what a person is asked during a call.
-        """
+        """Take the contents; `new_id` makes an id, `compose` a call, and `ask` an escalation for Unix seconds."""
         self.organization_id = contents.organization_id
         self.phone_number = contents.phone_number
         self.calls, self.loads = _by_id(contents.calls), _by_id(contents.loads)
@@ -92,12 +89,11 @@ class Store:
         """Let a new call appear; it has the newest ``created_at``."""
         return self.add_call(self._compose(self.moment()))
 
-    def insert_escalation(self) -> Record:
-        """Let the agent ask a person during the newest call about a load; KeyError when there is no such call."""
-        calls = [call for call in self.calls.values() if call["load_id"] is not None]
-        if not calls:
-            raise KeyError("there is no call about a load")
-        escalation = self._ask(max(calls, key=BY_AGE), self.moment())
+    def insert_escalation(self, load_id: str) -> Record:
+        """Let the agent ask a person about a load, in the newest call about it; KeyError when there is no such load."""
+        load = self.loads[load_id]
+        calls = newest_first(call for call in self.calls.values() if call["load_id"] == load["id"])
+        escalation = self._ask({"load_id": load_id, "call_id": calls[0]["id"] if calls else None}, self.moment())
         self.escalations.append(escalation)
         emit(self, "escalation.created", escalation)
         return escalation

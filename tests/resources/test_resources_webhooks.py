@@ -22,6 +22,7 @@ from envoy_async.models import (
     WebhookMessageState,
 )
 from envoy_async.sandbox import Fault, Sandbox
+from envoy_async.sandbox.events import emit
 from tests.resources.conftest import (
     EAGER,
     NOBODY,
@@ -49,11 +50,11 @@ def without_secret(made: WebhookEndpointWithSecret) -> WebhookEndpoint:
 
 
 async def listening(envoy: EnvoyClient, sandbox: Sandbox, *, offers: int = 1) -> tuple[str, list[dict[str, Any]]]:
-    """Register an endpoint, let offers come in, and give its id and its attempts, newest first."""
+    """Register an endpoint, let offers come in, pause it, and give its id and its waiting attempts, newest first."""
     made = await envoy.webhook_endpoints.create(url=URL, event_types=OFFERED)
-    load_id = next(iter(sandbox.store.loads))
     for number in range(offers):
-        await envoy.offers.create(load_id=load_id, offer_amount=100 + number)
+        emit(sandbox.store, "offer.created", {"offer_amount": 100 + number})
+    sandbox.store.endpoints[made.id]["status"] = "PAUSED"  # before anything is sent
     rows = newest(row for row in sandbox.store.attempts.values() if row["endpoint_id"] == made.id)
     assert len(rows) == offers
     return made.id, rows
