@@ -49,9 +49,22 @@ def test_public_name_resolves(name: str) -> None:
     assert name in dir(envoy_async)
 
 
+def loaded_by(statement: str) -> set[str]:
+    """Give the top-level modules that a fresh interpreter has loaded after one statement."""
+    program = f"import sys; {statement}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    run = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
 def test_import_loads_no_heavy_library() -> None:
     """Importing the package alone costs none of the libraries that only a client needs."""
-    program = "import sys, envoy_async; print(*{name.partition('.')[0] for name in sys.modules})"
-    loaded = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True).stdout
-    assert "envoy_async" in loaded.split()
-    assert HEAVY & set(loaded.split()) == set()
+    loaded = loaded_by("import envoy_async")
+    assert "envoy_async" in loaded
+    assert HEAVY & loaded == set()
+
+
+def test_webhooks_load_no_framework() -> None:
+    """A receiver pays for its own framework and store only: no other is loaded, nor the client."""
+    loaded = loaded_by("from envoy_async import webhooks")
+    assert {"aiohttp", "fastapi", "redis", "starlette", "tenacity"} & loaded == set()
+
