@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent
 NOON = 1_763_740_800.0  # Unix seconds; a page must not pass by day and fail by night
-SETTINGS = ("ENVOY_API_KEY", "ENVOY_BASE_URL", "ENVOY_BEARER_TOKEN", "ENVOY_ORGANIZATION_ID")
+SETTINGS = (
+    "ENVOY_API_KEY",
+    "ENVOY_BASE_URL",
+    "ENVOY_BEARER_TOKEN",
+    "ENVOY_ORGANIZATION_ID",
+    "ENVOY_WEBHOOK_SECRET",
+)
 
 
 def run_block(example: Example) -> None:

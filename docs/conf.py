@@ -41,5 +41,9 @@ nitpick_ignore_regex = [
     (r"py:class", r"datetime"),  # of an attribute, whose annotation is read from the source
 ]
 nitpick_ignore = [
-    ("py:class", name) for name in ("Algorithm", "Credentials", "Run", "Source", "envoy_async.bulk._run.Paged")
+    ("py:class", name)
+    for name in (
+        *("Algorithm", "Credentials", "End", "Handler", "Redis", "Route", "Run", "Source"),
+        "envoy_async.bulk._run.Paged",
+    )
 ]  # explained in place

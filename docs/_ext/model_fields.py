@@ -16,7 +16,7 @@ from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.typing import stringify_annotation
 
-from envoy_async._paging import Pages
+from envoy_async._paging import Pages, Report
 from envoy_async.models import (
     AuditNote,
     DisableForLoad,
@@ -38,11 +38,13 @@ from envoy_async.models import (
 )
 from envoy_async.resources._base import Resource
 from envoy_async.sandbox import Fault, Store
+from envoy_async.webhooks import Scheme
 
 _RECEIVED = (Resource, Pages, Page, Store, enum.Enum, BaseException)
 _SENT = {NewApiKey, NewCarrier, NewLoad, NewOffer, NewOutreach, NewWebhookEndpoint, Location, Stop, WebhookReplay}
 _CHANGES = {AuditNote, DisableForLoad, LanePreferenceUpdate, LoadUpdate, OfferUpdate, WebhookEndpointUpdate}
-_MADE = {*_SENT, *_CHANGES, Fault}
+_MADE = {*_SENT, *_CHANGES, Fault, Scheme}
+_FOR_CHECKERS = {**vars(collections.abc), "Report": Report}  # names that some annotations have for checkers only
 _TIMESTAMP = stringify_annotation(Timestamp)
 
 
@@ -60,7 +62,7 @@ def _docstring(_: Sphinx, what: str, __: str, found: Any, ___: object, lines: li
 
 def _fields(found: Any) -> Iterator[str]:
     said = _meanings(found)
-    hints = get_type_hints(found, localns=vars(collections.abc), include_extras=True)  # some are for checkers only
+    hints = get_type_hints(found, localns=_FOR_CHECKERS, include_extras=True)
     for field in attrs.fields(found):
         if field.init:
             type_ = stringify_annotation(hints[field.name]).replace(_TIMESTAMP, "envoy_async.models.Timestamp")
