@@ -53,8 +53,10 @@ class Scheme:
                 key = b64decode(text + "=" * (-len(text) % 4), validate=True)
             else:
                 key = text.encode()
-        except ValueError:  # of base64, and of text that has no UTF-8
-            raise ValueError(f"a secret is not {self.secret_encoding}") from None
+        except ValueError:  # of base64, and of text that has no UTF-8, whose error holds the text
+            key = None
+        if key is None:
+            raise ValueError(f"a secret is not {self.secret_encoding}")
         if not key:
             raise ValueError("a secret is empty")
         return key

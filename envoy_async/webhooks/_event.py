@@ -51,8 +51,10 @@ class Event:
         """
         try:
             body = encode(self.data)
-        except BadInput:  # such as half a surrogate pair, which JSON can spell
-            raise PayloadError("$.data: holds what no JSON can") from None
+        except BadInput:
+            body = None  # such as half a surrogate pair, which JSON can spell
+        if body is None:
+            raise PayloadError("$.data: holds what no JSON can")
         return _read(body, model, "$.data")
 
 
@@ -92,7 +94,7 @@ def _read(body: bytes, type_: type[T], place: str = "$") -> T:
         return structure(body, type_)
     except InvalidResponseError as error:
         problem = error.message
-    raise PayloadError(problem if place == "$" else problem.replace("$", place))
+    raise PayloadError(problem.replace("@ $", f"@ {place}"))
 
 
 def _text(payload: dict[str, object], key: str) -> str | None:
@@ -105,6 +107,6 @@ def _text(payload: dict[str, object], key: str) -> str | None:
 def _instant(value: object) -> datetime | None:
     try:
         return None if value is None else msgspec.convert(value, Timestamp)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeError):  # the latter for half a surrogate pair
         problem = "$.timestamp: expected datetime with a time zone"
     raise PayloadError(problem)

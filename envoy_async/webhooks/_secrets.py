@@ -12,7 +12,7 @@ import time
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import attrs
 
@@ -20,6 +20,7 @@ from .._signing import STANDARD, Scheme
 from ..errors import ConfigurationError
 
 End: TypeAlias = datetime | float | None
+_Given: TypeAlias = str | Sequence[object]  # callers need not type-check
 RETIREMENT = 86_400.0  # seconds an old secret goes on signing after a rotation (seen)
 _SHORTEST = 24  # bytes, as Standard Webhooks asks for
 _log = logging.getLogger("envoy_async.webhooks")
@@ -59,12 +60,13 @@ class SecretRing:
         scheme: Scheme = STANDARD,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        pairs = [(each, None) if isinstance(each, str) else each for each in _listed(secrets)]
+        held = [_held(scheme, each) for each in _listed(secrets)]
+        del secrets  # what fails below may be printed with its local variables
+        if not held:
+            raise ConfigurationError("a webhook needs at least one secret, whsec_…")
         self.scheme = scheme
         self._clock = clock
-        self._held = tuple(self._hold(secret, end) for secret, end in pairs)
-        if not self._held:
-            raise ConfigurationError("a webhook needs at least one secret, whsec_…")
+        self._held = tuple(map(_readable, held))
 
     def rotate(self, new: str, *, overlap: float = RETIREMENT) -> None:
         """Put a new secret in front. The former ones end *overlap* seconds from now, unless they end earlier.
@@ -75,10 +77,13 @@ class SecretRing:
             ConfigurationError: the secret cannot be read.
         """
         now = self._clock()
-        first = self._hold(new, None)
+        held = _held(self.scheme, new)
+        del new  # the same
+        first = _readable(held)
         if first.is_as(self._held[0]):
             return
-        old = (attrs.evolve(held, not_after=min(held.not_after, now + overlap)) for held in self._held)
+        ends = now + overlap
+        old = (attrs.evolve(held, not_after=min(ends, held.not_after)) for held in self._held)
         self._held = (first, *(held for held in old if held.not_after > now and not held.is_as(first)))
 
     def seals(self, content: bytes, now: float, tolerance: float) -> list[bytes]:
@@ -99,28 +104,43 @@ class SecretRing:
         """Refuse to be pickled: a secret does not travel."""
         raise TypeError("secrets are not pickled; make the ring where it is used")
 
-    def _hold(self, secret: str, end: End) -> _Held:
-        try:
-            key = self.scheme.key(secret)
-            not_after = _seconds(end)
-        except (ValueError, TypeError, AttributeError) as error:
-            problem = str(error) if type(error) is ValueError else "a secret is a text, and its end a time"
-        else:
-            if len(key) < _SHORTEST:
-                _log.warning("a webhook secret has %d bytes; Standard Webhooks asks for %d", len(key), _SHORTEST)
-            return _Held(hmac.new(key, None, self.scheme.digest), not_after)
-        raise ConfigurationError(f"{problem}; take it as the API shows it, whsec_…")
+
+def _listed(secrets: object) -> Iterable[_Given]:
+    """List what was given; what is no list is one secret, or none that can be read."""
+    if isinstance(secrets, str | bytes) or not isinstance(secrets, Iterable):
+        secrets = [secrets]
+    return cast("Iterable[_Given]", secrets)
 
 
-def _listed(secrets: str | Iterable[str | tuple[str, End]]) -> Sequence[str | tuple[str, End]]:
-    return [secrets] if isinstance(secrets, str) else list(secrets)
+def _held(scheme: Scheme, given: _Given) -> _Held | str:
+    """Read a secret with its end, or say why not: an error raised from here would keep the secret in its frame."""
+    match given:
+        case str() as secret:
+            end: object = None
+        case (str() as secret, end):
+            pass
+        case _:
+            return "a secret is a text, or a pair of a text and its end"
+    try:
+        key, not_after = scheme.key(secret), _seconds(end)
+    except (ValueError, OverflowError) as error:
+        return str(error)
+    if len(key) < _SHORTEST:
+        _log.warning("a webhook secret has %d bytes; Standard Webhooks asks for %d", len(key), _SHORTEST)
+    return _Held(hmac.new(key, None, scheme.digest), not_after)
 
 
-def _seconds(end: End) -> float:
+def _readable(held: _Held | str) -> _Held:
+    if isinstance(held, str):
+        raise ConfigurationError(f"{held}; take it as the API shows it, whsec_…")
+    return held
+
+
+def _seconds(end: object) -> float:
     if end is None:
         return math.inf
-    if isinstance(end, datetime):
-        if end.tzinfo is None:
-            raise ValueError("the end of a secret has no time zone")
+    if isinstance(end, datetime) and end.utcoffset() is not None:
         return end.timestamp()
-    return float(end)
+    if isinstance(end, int | float):
+        return float(end)
+    raise ValueError("the end of a secret is neither Unix seconds nor a datetime with a zone")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from hmac import compare_digest
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from .._signing import STANDARD, Scheme
 from ..errors import ConfigurationError, PayloadError, SignatureError, TimestampError
@@ -19,6 +19,7 @@ from ._event import Event, read_event
 from ._secrets import End, SecretRing
 
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
+_Pairs: TypeAlias = Iterable[tuple[object, object]]
 LARGEST_BODY = 1024 * 1024
 _LONGEST_HEADER = 4096  # characters of the list of signatures
 _MOST_SIGNATURES = 16
@@ -52,7 +53,11 @@ class WebhookVerifier:
     ) -> None:
         if not (tolerance >= 0 and largest_body >= 0):
             raise ConfigurationError("tolerance and largest_body must be 0 or more")
-        ring = secrets if isinstance(secrets, SecretRing) else SecretRing(secrets, scheme=scheme, clock=clock)
+        try:
+            ring = secrets if isinstance(secrets, SecretRing) else SecretRing(secrets, scheme=scheme, clock=clock)
+        except ConfigurationError:
+            del secrets  # the error may be printed with the local variables of its frames
+            raise
         self.secrets = ring
         self._scheme = scheme = ring.scheme
         self.largest_body = largest_body
@@ -79,9 +84,9 @@ class WebhookVerifier:
         _check_shape(id, timestamp, signatures)
         if not isinstance(body, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise PayloadError("the body must be given as the raw bytes that came")
+        body = bytes(body)  # no copy of bytes; the length of a view need not be that of its bytes
         if len(body) > self.largest_body:
             raise PayloadError(f"the body has more than {self.largest_body} bytes")
-        body = bytes(body)
         if not self._is_signed(self._scheme.content(id, timestamp, body), signatures, now):
             raise SignatureError("no signature is that of a secret in force")
         if abs(now - int(timestamp)) > self._tolerance:
@@ -92,7 +97,7 @@ class WebhookVerifier:
         """Pick the three headers that count, each of which must be there once."""
         found: dict[str, str] = {}
         try:
-            pairs = headers.items() if isinstance(headers, Mapping) else headers
+            pairs = cast("_Pairs", headers.items() if isinstance(headers, Mapping) else headers)
             for name, value in pairs:
                 key = (name if type(name) is str else _text(name)).lower()  # nearly always plain, and there are many
                 if key in self._names:
@@ -102,7 +107,7 @@ class WebhookVerifier:
             return [found[name] for name in self._names]
         except KeyError:
             problem = f"a header is missing: {', '.join(name for name in self._names if name not in found)}"
-        except (TypeError, ValueError, AttributeError):
+        except (TypeError, ValueError):
             problem = "the headers cannot be read"
         raise SignatureError(problem)
 
