@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 from datetime import datetime
-from typing import TypeVar, cast
+from typing import Self, TypeVar, cast
 
 import attrs
 import msgspec
@@ -43,6 +43,28 @@ class Event:
     payload: dict[str, object] = attrs.field(repr=False, hash=False)
     """The whole body, with what is not known here."""
 
+    @classmethod
+    def from_payload(cls, payload: dict[str, object], *, message_id: str, sent_at: datetime) -> Self:
+        """Make an event of a payload that is trusted, such as one that comes out of a queue of your own.
+
+        Raises:
+            PayloadError: a field of it is not what the samples show.
+        """
+        data = payload.get("data")
+        if data is None:
+            data = {}
+        if not isinstance(data, dict):
+            raise PayloadError("$.data: expected object")
+        return cls(
+            message_id=message_id,
+            sent_at=sent_at,
+            type=_text(payload, "type"),
+            id=_text(payload, "id"),
+            occurred_at=_instant(payload.get("timestamp")),
+            data=cast("dict[str, object]", data),
+            payload=payload,
+        )
+
     def read(self, model: builtins.type[T]) -> T:
         """Read `data` as a model, such as `models.Call`; fields it does not know are left out.
 
@@ -64,29 +86,7 @@ def read_event(body: bytes, *, message_id: str, sent_at: datetime) -> Event:
     Raises:
         PayloadError: it is no JSON object, or a field of it is not what the samples show.
     """
-    return make_event(_read(body, dict[str, object]), message_id=message_id, sent_at=sent_at)
-
-
-def make_event(payload: dict[str, object], *, message_id: str, sent_at: datetime) -> Event:
-    """Make the event of a payload.
-
-    Raises:
-        PayloadError: a field of it is not what the samples show.
-    """
-    data = payload.get("data")
-    if data is None:
-        data = {}
-    if not isinstance(data, dict):
-        raise PayloadError("$.data: expected object")
-    return Event(
-        message_id=message_id,
-        sent_at=sent_at,
-        type=_text(payload, "type"),
-        id=_text(payload, "id"),
-        occurred_at=_instant(payload.get("timestamp")),
-        data=cast("dict[str, object]", data),
-        payload=payload,
-    )
+    return Event.from_payload(_read(body, dict[str, object]), message_id=message_id, sent_at=sent_at)
 
 
 def _read(body: bytes, type_: type[T], place: str = "$") -> T:

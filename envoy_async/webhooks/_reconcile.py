@@ -17,7 +17,7 @@ import attrs
 
 from ..errors import ConfigurationError, NotFoundError, ValidationError, refused
 from ..models import WebhookAttempt, WebhookAttemptStatus, WebhookEndpointStatus
-from ._event import make_event
+from ._event import Event
 from ._once import Handler, run_claimed
 from ._stores import LEASE, ReplayStore
 
@@ -157,7 +157,7 @@ class _Work:
 
 
 async def _process(handle: Handler, payload: dict[str, object], message_id: str, made_at: datetime) -> None:
-    await handle(make_event(payload, message_id=message_id, sent_at=made_at))
+    await handle(Event.from_payload(payload, message_id=message_id, sent_at=made_at))
 
 
 async def _handled(

@@ -71,7 +71,7 @@ class SecretRing:
     def rotate(self, new: str, *, overlap: float = RETIREMENT) -> None:
         """Put a new secret in front. The former ones end *overlap* seconds from now, unless they end earlier.
 
-        Rotating to the secret that is in front already changes nothing.
+        Rotating to the secret that is in front already is no second rotation, but ends the others that soon.
 
         Raises:
             ConfigurationError: the secret cannot be read.
@@ -80,8 +80,6 @@ class SecretRing:
         held = _held(self.scheme, new)
         del new  # the same
         first = _readable(held)
-        if first.is_as(self._held[0]):
-            return
         ends = now + overlap
         old = (attrs.evolve(held, not_after=min(ends, held.not_after)) for held in self._held)
         self._held = (first, *(held for held in old if held.not_after > now and not held.is_as(first)))

@@ -66,7 +66,7 @@ class WebhookVerifier:
         names = (scheme.id_header, scheme.timestamp_header, scheme.signature_header)
         self._names = tuple(name.lower() for name in names)
 
-    def verify(self, headers: Headers, body: bytes, *, now: float | None = None) -> Event:
+    def verify(self, headers: Headers, body: bytes | bytearray | memoryview, *, now: float | None = None) -> Event:
         """Check a delivery and return its event. Nothing is kept: the same delivery passes again.
 
         Args:
