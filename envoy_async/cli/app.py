@@ -20,7 +20,7 @@ from rich.text import Text
 
 from .. import __version__
 from ..errors import ConfigurationError, EnvoyError, InvalidRequestError
-from . import exporting, fetching, operations
+from . import exporting, fetching, operations, webhooks
 from .demo import demo
 from .inputs import InputError
 from .tables import printable
@@ -30,7 +30,7 @@ _ABOUT = """The Envoy AI API from a shell: try it with `demo`, run every operati
 Operations take their key from --api-key or ENVOY_API_KEY. `COMMAND --help` tells more.
 """
 _USAGE = (CycloptsError, InputError, ConfigurationError, InvalidRequestError)
-_SECRET = re.compile(r"(?<![\w-])(-*\w*[-_]?(?:key|token)\w*=)[^\s\"',]+|\benvai_\w+", re.IGNORECASE)
+_SECRET = re.compile(r"(?i)(?<![\w-])(-*\w*[-_]?(?:key|token|secret)\w*=)[^\s\"',]+|\benvai_\w+|whsec_[^\s\"',]+")
 _TRY, _OPTIONS = Group("Try it", sort_key=0), Group("Options", sort_key=2)
 _NATURAL = Parameter(validator=Number(gte=0))
 
@@ -62,6 +62,7 @@ def make_app() -> App:
     operations.install(app)
     exporting.install(app)
     fetching.install(app)
+    webhooks.install(app)
     app.register_install_completion_command()  # pyright: ignore[reportUnknownMemberType] - its kwargs are untyped
     for flag in ("--help", "--install-completion", "--version"):
         app[flag].group = _OPTIONS

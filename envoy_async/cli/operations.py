@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, g
 
 import attrs
 from cyclopts import App, Group, Parameter
+from yarl import URL
 
 from .._credentials import ApiKey, BearerToken, Credentials
 from .._paging import Pages, Record
@@ -52,6 +53,11 @@ class Connection:
     """Address of the API; else ENVOY_BASE_URL, else the vendor's."""
     deadline: Annotated[float | None, Parameter(group=_CONNECTION)] = None
     """Seconds for the whole call, with its retries and waits."""
+
+    @property
+    def host(self) -> str:
+        """Host of the API; to be asked once `client` has found its address to be one."""
+        return URL(self.base_url or os.environ.get("ENVOY_BASE_URL") or BASE_URL).host or ""
 
     def client(self, *, token: str | None = None) -> EnvoyClient:
         """Build the client these flags ask for; without a credential among them, one with *token* if there is one."""
