@@ -20,7 +20,10 @@ def aiohttp_handler(receiver: Receiver) -> Callable[[web.Request], Awaitable[web
     from aiohttp import web
 
     async def handler(request: web.Request) -> web.Response:
-        body = await read_body(request.content.iter_any(), receiver.verifier.largest_body)
+        try:
+            body = await read_body(request.content.iter_any(), receiver.verifier.largest_body)
+        except (ConnectionError, web.RequestPayloadError):  # its sender left, or it is not encoded as it says
+            return web.Response(status=400, text="the body cannot be read")
         answer = await receiver.receive(request.headers, body)
         return web.Response(status=answer.status, text=answer.text)
 

@@ -18,6 +18,7 @@ from ._event import Event
 from ._stores import LEASE, ReplayStore
 
 _log = logging.getLogger("envoy_async.webhooks")
+PATIENCE = 5.0  # seconds the store may take before it counts as down
 Handler: TypeAlias = Callable[[Event], Awaitable[object]]
 
 
@@ -60,12 +61,14 @@ async def run_claimed(store: ReplayStore, id: str, job: Callable[[], Awaitable[o
         async with asyncio.timeout_at(until):
             await job()
     except BaseException:
-        await _give_back(store, id)
+        if asyncio.get_running_loop().time() < until:  # after it, whoever has claimed it is somebody else
+            await _give_back(store, id)
         raise
 
 
 async def _give_back(store: ReplayStore, id: str) -> None:
     try:
-        await store.release(id)
+        async with asyncio.timeout(PATIENCE):
+            await store.release(id)
     except Exception:  # noqa: BLE001 - a store raises what it likes
         _log.exception("event %s could not be given back; it is free when its lease ends", id)

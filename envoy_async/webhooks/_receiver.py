@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
@@ -19,11 +19,10 @@ import attrs
 
 from ..errors import ConfigurationError, DuplicateDeliveryError, PayloadError, WebhookError
 from ._event import Event
-from ._once import Handler, run_claimed, take
+from ._once import PATIENCE, Handler, run_claimed, take
 from ._stores import LEASE, MemoryReplayStore, ReplayStore
 from ._verifier import Headers, WebhookVerifier
 
-_CLAIMING = 5.0  # seconds the store may take before it counts as down
 _NOTING = 3  # tries to note that an event was processed
 _log = logging.getLogger("envoy_async.webhooks")
 
@@ -127,14 +126,16 @@ class Receiver:
         """
         self._closing = True
         tasks = list(self._tasks)
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._grace)
-        for task in tasks:
-            task.cancel()
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._grace)
+        finally:  # also when whoever closes has no more time
+            for task in tasks:
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     @asynccontextmanager
-    async def lifespan(self, app: object) -> AsyncIterator[None]:  # noqa: ARG002 - frameworks give themselves
+    async def lifespan(self, app: object) -> AsyncGenerator[None]:  # noqa: ARG002 - frameworks give themselves
         """Open and close with an application: the `lifespan` of Starlette, or one of aiohttp's `cleanup_ctx`."""
         async with self:
             yield
@@ -164,7 +165,7 @@ class Receiver:
     async def _claimed(self, event: Event) -> ReplayStore:
         """Claim an event and return where to note it, which is nowhere while the store is down and may be."""
         try:
-            async with asyncio.timeout(_CLAIMING):
+            async with asyncio.timeout(PATIENCE):
                 await take(self._store, event.message_id, lease=self._lease, reprocess=self._reprocess)
         except DuplicateDeliveryError:
             raise
@@ -205,6 +206,7 @@ async def _note(store: ReplayStore, event: Event) -> None:
             retry=tenacity.retry_if_exception_type(Exception),
             reraise=True,
         )
-        await again(store.done, event.message_id)
+        async with asyncio.timeout(PATIENCE):
+            await again(store.done, event.message_id)
     except Exception:  # noqa: BLE001 - a store raises what it likes
         _log.exception("event %s was processed, but that could not be noted", event.message_id)

@@ -7,6 +7,7 @@ somebody else's by now.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _DONE = "done"
 _TIMEOUT = 1.0  # seconds Redis may take: a sender waits for the answer
+_CONNECTIONS = 32  # at most …
+_WAIT = 4.0  # … and seconds that deliveries beyond wait for one
 
 
 class RedisReplayStore:
@@ -42,11 +45,13 @@ class RedisReplayStore:
     async def claim(self, id: str, *, lease: float = LEASE, reprocess: bool = False) -> Claim:
         """Claim an id, see `ReplayStore`."""
         key, token = self._prefix + id, secrets.token_hex(16)
-        claimed = await self._redis.set(key, token, nx=True, px=_milliseconds(lease))
-        if not claimed and _text(await self._redis.get(key)) != _DONE:
-            return "busy"
-        if not claimed and not (reprocess and await self._swap(key, _DONE, token, lease)):
-            return "done"
+        if not await self._redis.set(key, token, nx=True, px=_milliseconds(lease)):
+            found = _text(await self._redis.get(key))
+            if found == _DONE and not reprocess:
+                return "done"
+            # It is our own when the answer was lost on the way and the client asked once more.
+            if found != token and not (found == _DONE and await self._swap(key, _DONE, token, lease)):
+                return "busy"
         self._claims[id] = token
         return "new"
 
@@ -98,10 +103,19 @@ def _milliseconds(seconds: float) -> int:
 def _connected(url: str) -> Redis:
     """Make a client; it connects when it is first used."""
     try:
-        from redis.asyncio import Redis
+        from redis.asyncio import BlockingConnectionPool, Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
     except ImportError:
         raise ConfigurationError("install envoy-async[redis] to keep processed events in Redis") from None
-    try:
-        return Redis.from_url(url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT)
-    except ValueError:
-        raise ConfigurationError("the address of Redis must begin with redis://, rediss://, or unix://") from None
+    with contextlib.suppress(ValueError):  # which may hold the password
+        pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
+            url,
+            max_connections=_CONNECTIONS,
+            timeout=_WAIT,
+            socket_timeout=_TIMEOUT,
+            socket_connect_timeout=_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),  # the sender tries again
+        )
+        return Redis.from_pool(pool)
+    raise ConfigurationError("the address of Redis must begin with redis://, rediss://, or unix://, and be whole")

@@ -61,6 +61,8 @@ class MemoryReplayStore:
     async def claim(self, id: str, *, lease: float = LEASE, reprocess: bool = False) -> Claim:
         """Claim an id, see `ReplayStore`."""
         now = self._clock()
+        while self._busy and self._busy[first := next(iter(self._busy))] <= now:  # of who never came back
+            del self._busy[first]
         if self._done.get(id, now) > now and not reprocess:
             return "done"
         if self._busy.get(id, now) > now:
