@@ -85,7 +85,7 @@ def tests(session: nox.Session) -> None:
     pytest = ["-m", "pytest", "--import-mode=importlib", *left_out, *session.posargs]
     data = session.cache_dir.resolve() / f"coverage-{session.python}"
     session.env.update(ENVOY_TEST_WHEEL="1", COVERAGE_FILE=str(data))
-    omitted = []
+    omitted: list[str] = []
     if shutil.which("redis-server") is None and "CI" not in os.environ:  # there it fails
         atexit.register(session.warn, "tests with Redis not run: no redis-server here")
         omitted.append("--omit=*/webhooks/_redis.py")

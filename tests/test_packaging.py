@@ -67,4 +67,3 @@ def test_webhooks_load_no_framework() -> None:
     """A receiver pays for its own framework and store only: no other is loaded, nor the client."""
     loaded = loaded_by("from envoy_async import webhooks")
     assert {"aiohttp", "fastapi", "redis", "starlette", "tenacity"} & loaded == set()
-

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -40,7 +40,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def running(*arguments: str, settings: dict[str, str]) -> AsyncIterator[str]:
+async def running(*arguments: str, settings: dict[str, str]) -> AsyncGenerator[str]:
     """Run the receiver: give what it says when it has caught up, and at the end ask it to stop, as deployments do."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(SERVICE), *arguments, env={**os.environ, **settings}, stdout=asyncio.subprocess.PIPE
