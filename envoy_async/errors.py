@@ -222,10 +222,9 @@ class NotFoundError(StatusError):
 
 
 class AlreadyExistsError(StatusError):
-    """There is such a record already (409)."""
+    """There is such a record already (409). With `maybe_own`, an earlier attempt of this call has probably made it."""
 
     maybe_own: bool = False
-    """Whether an earlier attempt of the same call may have made it: then the record is probably yours."""
 
 
 class RateLimitedError(StatusError):
@@ -241,10 +240,9 @@ class RedirectError(EnvoyError):
 
 
 class InvalidResponseError(EnvoyError):
-    """The answer is not what the API promises: not JSON, wrong shape (with JSON path), cut, or too large."""
+    """The answer is not what the API promises: not JSON, wrong shape (with JSON path), too large, or cut (`cut`)."""
 
     cut: bool = False
-    """Whether the body broke off before its end."""
 
 
 class PaginationError(EnvoyError):
@@ -284,10 +282,9 @@ class PayloadError(WebhookError):
 
 
 class DuplicateDeliveryError(WebhookError):
-    """The event of a delivery was processed before, or is being processed right now."""
+    """The event of a delivery was processed before (`finished`), or is being processed."""
 
     finished: bool = False
-    """Whether it was processed to its end; else it is under way, or was until a process died."""
 
 
 def at(error: E, request: Request, attempts: tuple[Attempt, ...] = ()) -> E:

@@ -15,13 +15,13 @@ ROWS = (
     {"errors"},
     {"_converter", "events", "middleware"},
     {"_download", "_paging", "_retry", "_gate"},
-    {"_transport", "resources", "quota"},
+    {"_transport", "resources", "quota", "webhooks"},
     {"client"},
-    {"cli", "export", "fleet", "otel", "warehouse", "sandbox", "testing", "webhooks", "__main__"},
+    {"cli", "export", "fleet", "otel", "warehouse", "sandbox", "testing", "__main__"},
 )
 RANK = {room: rank for rank, rooms in enumerate(ROWS) for room in rooms}
 # The top row holds programs; these start what stands beside them, and nothing else shares a row.
-STARTS = {"__main__": {"cli"}, "cli": {"export", "fleet", "sandbox", "warehouse", "webhooks"}, "testing": {"sandbox"}}
+STARTS = {"__main__": {"cli"}, "cli": {"export", "fleet", "sandbox", "warehouse"}, "testing": {"sandbox"}}
 # The sandbox is an independent witness: it must not share the client's idea of a URL, a page, or a retry.
 # How deliveries are signed is nobody's idea of ours: other projects' libraries judge it.
 SANDBOX_KNOWS = {"models", "_converter", "_signing"}

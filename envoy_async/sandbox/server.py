@@ -78,13 +78,9 @@ class Sandbox:
             access, rng, seed=seed, count=organizations, sizes=sizes, clock=clock, dispatch=dispatch
         )
         accounts = Accounts(access, everyone, own, token_lifetime=token_lifetime, clock=clock)
+        ledger = Ledger(quota, window, algorithm)
         self._gateway = Gateway(
-            organizations=everyone,
-            accounts=accounts,
-            ledger=Ledger(quota, window, algorithm),
-            clock=clock,
-            faults=list(faults),
-            drift=drift,
+            organizations=everyone, accounts=accounts, ledger=ledger, clock=clock, faults=list(faults), drift=drift
         )
         self._address = (host, port)
 

@@ -11,22 +11,46 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import attrs
 
 from ..errors import ConfigurationError, NotFoundError, ValidationError, refused
-from ..models import WebhookAttempt, WebhookAttemptStatus, WebhookEndpointStatus
+from ..models import (
+    WebhookAttempt,
+    WebhookAttemptStatus,
+    WebhookEndpoint,
+    WebhookEndpointStatus,
+    WebhookMessageState,
+)
 from ._event import Event
 from ._once import Handler, run_claimed
 from ._stores import LEASE, ReplayStore
 
 if TYPE_CHECKING:
     from .._paging import Pages, Report
-    from ..client import EnvoyClient
 
 Outcome: TypeAlias = Literal["done", "handled", "replayed", "waiting"]
 _UNDER_WAY = (WebhookAttemptStatus.PENDING, WebhookAttemptStatus.SENDING)
+
+
+class _Endpoints(Protocol):
+    async def get(self, endpoint_id: str) -> WebhookEndpoint: ...
+    def messages(self, endpoint_id: str) -> Pages[WebhookAttempt]: ...
+
+
+class _Messages(Protocol):
+    def attempts(self, message_id: str) -> Pages[WebhookAttempt]: ...
+    async def replay(self, message_id: str, *, endpoint_id: str) -> WebhookMessageState: ...
+
+
+class Client(Protocol):
+    """What of an `EnvoyClient` is used here, which stands above."""
+
+    @property
+    def webhook_endpoints(self) -> _Endpoints: ...
+    @property
+    def webhook_messages(self) -> _Messages: ...
 
 
 @attrs.frozen(kw_only=True)
@@ -50,7 +74,7 @@ class Reconciled:
 
 
 async def reconcile(
-    envoy: EnvoyClient,
+    envoy: Client,
     endpoint_id: str,
     *,
     since: datetime,
@@ -66,7 +90,7 @@ async def reconcile(
     /webhooks/messages/{message_id}/replay` (all partial).
 
     Args:
-        envoy: the client.
+        envoy: an `EnvoyClient`.
         endpoint_id: the endpoint.
         since: from when on attempts count; not longer ago than the store remembers.
         store: where the receiver keeps what it processed. Without one, a message counts as processed when an attempt
@@ -115,7 +139,7 @@ def _in_order(attempts: list[WebhookAttempt]) -> list[WebhookAttempt]:
 class _Work:
     """Finds out what became of a message, and does what is to be done."""
 
-    envoy: EnvoyClient
+    envoy: Client
     endpoint_id: str
     store: ReplayStore | None
     handle: Handler | None
