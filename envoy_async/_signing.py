@@ -81,7 +81,14 @@ def sign(
         ValueError: a secret cannot be read.
     """
     content = scheme.content(id, str(timestamp), body)
-    keys = [scheme.key(secret) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
+    problem = ""
+    try:
+        keys = [scheme.key(secret) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
+    except ValueError as error:
+        keys, problem = [], str(error)
+    del secrets  # an error may be printed with the local variables of its frames
+    if problem:
+        raise ValueError(problem)
     seals = (b64encode(hmac.digest(key, content, scheme.digest)).decode() for key in keys)
     return {
         scheme.id_header: id,

@@ -8,23 +8,24 @@ How deliveries are signed is inferred from the public convention Standard Webhoo
 socket, and no framework is imported before its receiver is asked for.
 """
 
-from .._signing import STANDARD, Scheme, SecretEncoding, sign
+from .._signing import Scheme, SecretEncoding, sign
 from ._aiohttp import aiohttp_handler
 from ._event import Event
-from ._once import run_once
+from ._once import Handler, run_once
 from ._receiver import Answer, Receiver
 from ._reconcile import Reconciled, reconcile
 from ._redis import RedisReplayStore
-from ._secrets import SecretRing
+from ._secrets import End, SecretRing
 from ._starlette import starlette_route
 from ._stores import Claim, MemoryReplayStore, ReplayStore
 from ._verifier import Headers, WebhookVerifier
 
 __all__ = [
-    "STANDARD",
     "Answer",
     "Claim",
+    "End",
     "Event",
+    "Handler",
     "Headers",
     "MemoryReplayStore",
     "Receiver",

@@ -1,7 +1,8 @@
 """What a delivery tells: an event, open to kinds and fields that are not known.
 
-The rule: what the samples show is typed and checked; everything else stays whole in `payload`. The vendor's names of
-events and what is in `data` are not known, so no kind of event has a class here: name the model with `Event.read`.
+The rule: what an event is about, `type` and `data`, has to be as the samples show. The rest of what they show is
+`None` where it is not so, since no event should be lost over it, and everything stays whole in `payload`. The vendor's
+names of events and what is in `data` are not known, so no kind has a class here: name the model with `Event.read`.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ class Event:
     type: str | None
     """Its kind, such as those of `webhook_endpoints.event_types()`."""
     id: str | None
-    """`evt_…`."""
+    """`evt_…`; `None` when there is no such text."""
     occurred_at: datetime | None
-    """When it happened: `timestamp` of the payload."""
+    """When it happened: `timestamp` of the payload; `None` when that is no moment with a zone."""
     data: dict[str, object] = attrs.field(repr=False, hash=False)
     """What it is about; `{}` when there is nothing."""
     payload: dict[str, object] = attrs.field(repr=False, hash=False)
@@ -50,7 +51,9 @@ class Event:
         Raises:
             PayloadError: a field of it is not what the samples show.
         """
-        data = payload.get("data")
+        id_, type_, data = (payload.get(key) for key in ("id", "type", "data"))
+        if not isinstance(type_, str | None):
+            raise PayloadError("$.type: expected string")
         if data is None:
             data = {}
         if not isinstance(data, dict):
@@ -58,8 +61,8 @@ class Event:
         return cls(
             message_id=message_id,
             sent_at=sent_at,
-            type=_text(payload, "type"),
-            id=_text(payload, "id"),
+            type=type_,
+            id=id_ if isinstance(id_, str) else None,
             occurred_at=_instant(payload.get("timestamp")),
             data=cast("dict[str, object]", data),
             payload=payload,
@@ -97,16 +100,8 @@ def _read(body: bytes, type_: type[T], place: str = "$") -> T:
     raise PayloadError(problem.replace("@ $", f"@ {place}"))
 
 
-def _text(payload: dict[str, object], key: str) -> str | None:
-    value = payload.get(key)
-    if value is None or isinstance(value, str):
-        return value
-    raise PayloadError(f"$.{key}: expected string")
-
-
 def _instant(value: object) -> datetime | None:
     try:
-        return None if value is None else msgspec.convert(value, Timestamp)
+        return msgspec.convert(value, Timestamp)
     except (msgspec.ValidationError, UnicodeError):  # the latter for half a surrogate pair
-        problem = "$.timestamp: expected datetime with a time zone"
-    raise PayloadError(problem)
+        return None

@@ -1,8 +1,8 @@
 """Run a handler for an event once.
 
 The rule: claim, run, note. A handler that fails gives the event back, and one that outlives its lease is cancelled,
-because then somebody else may claim the event. So it never runs twice at a time, and only a process that dies between
-the end of the handler and the note lets it run twice.
+because then somebody else may claim the event. So it does not run twice at a time, unless it goes on after that; and it
+runs twice only if the process dies, or the store is down, between its end and the note.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from ._event import Event
 from ._stores import LEASE, ReplayStore
 
 _log = logging.getLogger("envoy_async.webhooks")
-PATIENCE = 5.0  # seconds the store may take before it counts as down
+PATIENCE = 3.0  # seconds the store may take before it counts as down
+_NOTING = 3  # tries to note that an event was processed
 Handler: TypeAlias = Callable[[Event], Awaitable[object]]
 
 
@@ -37,12 +38,12 @@ async def run_once(
     Raises:
         DuplicateDeliveryError: it was processed before (`finished`), or is being processed.
         TimeoutError: the handler took longer than the lease.
-        Exception: what the handler raises, or the store.
+        Exception: what the handler raises, or the store when it is asked. That it cannot be told in the end is logged.
     """
     until = asyncio.get_running_loop().time() + lease
     await take(store, event.message_id, lease=lease, reprocess=reprocess)
     await run_claimed(store, event.message_id, partial(handle, event), until=until)
-    await store.done(event.message_id)
+    await note(store, event.message_id)
 
 
 async def take(store: ReplayStore, id: str, *, lease: float, reprocess: bool) -> None:
@@ -64,6 +65,23 @@ async def run_claimed(store: ReplayStore, id: str, job: Callable[[], Awaitable[o
         if asyncio.get_running_loop().time() < until:  # after it, whoever has claimed it is somebody else
             await _give_back(store, id)
         raise
+
+
+async def note(store: ReplayStore, id: str) -> None:
+    """Note that an event was processed; it was, so a store that is down for longer does not make it fail."""
+    import tenacity
+
+    try:
+        again = tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(_NOTING),
+            wait=tenacity.wait_fixed(1),
+            retry=tenacity.retry_if_exception_type(Exception),
+            reraise=True,
+        )
+        async with asyncio.timeout(PATIENCE):
+            await again(store.done, id)
+    except Exception:  # noqa: BLE001 - a store raises what it likes
+        _log.exception("event %s was processed, but that could not be noted", id)
 
 
 async def _give_back(store: ReplayStore, id: str) -> None:

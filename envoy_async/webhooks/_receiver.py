@@ -19,11 +19,10 @@ import attrs
 
 from ..errors import ConfigurationError, DuplicateDeliveryError, PayloadError, WebhookError
 from ._event import Event
-from ._once import PATIENCE, Handler, run_claimed, take
+from ._once import PATIENCE, Handler, note, run_claimed, take
 from ._stores import LEASE, MemoryReplayStore, ReplayStore
 from ._verifier import Headers, WebhookVerifier
 
-_NOTING = 3  # tries to note that an event was processed
 _log = logging.getLogger("envoy_async.webhooks")
 
 
@@ -180,7 +179,7 @@ class Receiver:
         timer = asyncio.get_running_loop().call_later(self._answer_within, give, _TAKEN)
         try:
             await run_claimed(store, event.message_id, partial(self._handle, event), until=until)
-            await _note(store, event)
+            await note(store, event.message_id)
             give(_TAKEN)
         except Exception:  # noqa: BLE001 - and so does a handler
             _log.exception("event %s was not processed", event.message_id)
@@ -193,20 +192,3 @@ def _give(answer: asyncio.Future[Answer], told: Answer) -> None:
     """Tell the answer, unless another was told or its sender has left."""
     if not answer.done():
         answer.set_result(told)
-
-
-async def _note(store: ReplayStore, event: Event) -> None:
-    """Note that an event was processed; it was, so a store that is down for longer does not make it fail."""
-    import tenacity
-
-    try:
-        again = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(_NOTING),
-            wait=tenacity.wait_fixed(1),
-            retry=tenacity.retry_if_exception_type(Exception),
-            reraise=True,
-        )
-        async with asyncio.timeout(PATIENCE):
-            await again(store.done, event.message_id)
-    except Exception:  # noqa: BLE001 - a store raises what it likes
-        _log.exception("event %s was processed, but that could not be noted", event.message_id)

@@ -24,7 +24,7 @@ from ..models import (
     WebhookMessageState,
 )
 from ._event import Event
-from ._once import Handler, run_claimed
+from ._once import Handler, note, run_claimed
 from ._stores import LEASE, ReplayStore
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ async def reconcile(
 ) -> Reconciled:
     """Find the messages that were never processed, and process them, or have them delivered again.
 
-    It reads the endpoint's attempts (one request for 100), and those of a single message where that list does not show
-    all of them. It can run beside a `Receiver` with the same store, and again at any time. Source: `GET
-    /webhooks/endpoints/{endpoint_id}/messages`, `GET /webhooks/messages/{message_id}/attempts`, and `POST
-    /webhooks/messages/{message_id}/replay` (all partial).
+    It reads all attempts at the endpoint, whatever *since* is (one request for 100), and those of a single message
+    where that list does not show all of them. It can run beside a `Receiver` with the same store, and again at any
+    time. Source: `GET /webhooks/endpoints/{endpoint_id}/messages`, `GET /webhooks/messages/{message_id}/attempts`, and
+    `POST /webhooks/messages/{message_id}/replay` (all partial).
 
     Args:
         envoy: an `EnvoyClient`.
@@ -192,5 +192,5 @@ async def _handled(
         await run_claimed(store, message_id, job, until=until)
     except Exception as error:  # noqa: BLE001 - a handler raises what it likes
         return error
-    await store.done(message_id)
+    await note(store, message_id)
     return "handled"

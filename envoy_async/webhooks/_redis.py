@@ -7,6 +7,7 @@ somebody else's by now.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _DONE = "done"
 _TIMEOUT = 1.0  # seconds Redis may take: a sender waits for the answer
 _CONNECTIONS = 32  # at most …
-_WAIT = 4.0  # … and seconds that deliveries beyond wait for one
+_WAIT = 2.0  # … and seconds that deliveries beyond wait for one
 
 
 class RedisReplayStore:
@@ -38,9 +39,15 @@ class RedisReplayStore:
 
     def __init__(self, redis: str | Redis, *, prefix: str = "envoy-async:webhooks:") -> None:
         self._own = isinstance(redis, str)
-        self._redis = _connected(redis) if isinstance(redis, str) else redis
+        client = _connected(redis) if isinstance(redis, str) else redis
+        del redis  # what fails below may be printed with its local variables, and an address can hold a password
+        if client is None:
+            raise ConfigurationError(
+                "the address of Redis must begin with redis://, rediss://, or unix://, and be whole"
+            )
+        self._redis = client
         self._prefix = prefix
-        self._claims: dict[str, str] = {}  # what stands in the keys of the ids claimed here
+        self._claims: dict[str, tuple[str, float]] = {}  # what stands in the keys claimed here, and until when
 
     async def claim(self, id: str, *, lease: float = LEASE, reprocess: bool = False) -> Claim:
         """Claim an id, see `ReplayStore`."""
@@ -52,7 +59,10 @@ class RedisReplayStore:
             # It is our own when the answer was lost on the way and the client asked once more.
             if found != token and not (found == _DONE and await self._swap(key, _DONE, token, lease)):
                 return "busy"
-        self._claims[id] = token
+        now = asyncio.get_running_loop().time()
+        while self._claims and self._claims[first := next(iter(self._claims))][1] <= now:  # of who never came back
+            del self._claims[first]
+        self._claims[id] = token, now + lease
         return "new"
 
     async def done(self, id: str, *, ttl: float = KEPT) -> None:
@@ -62,9 +72,9 @@ class RedisReplayStore:
 
     async def release(self, id: str) -> None:
         """Give back an id."""
-        token = self._claims.pop(id, None)
-        if token is not None:
-            await self._swap(self._prefix + id, token, None, 0)
+        claim = self._claims.pop(id, None)
+        if claim is not None:
+            await self._swap(self._prefix + id, claim[0], None, 0)
 
     async def aclose(self) -> None:
         """Close the connections, if they were opened here."""
@@ -100,13 +110,14 @@ def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _connected(url: str) -> Redis:
-    """Make a client; it connects when it is first used."""
+def _connected(url: str) -> Redis | None:
+    """Make a client, which connects when it is first used; `None` if the address is none."""
     try:
         from redis.asyncio import BlockingConnectionPool, Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
     except ImportError:
+        del url
         raise ConfigurationError("install envoy-async[redis] to keep processed events in Redis") from None
     with contextlib.suppress(ValueError):  # which may hold the password
         pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
@@ -118,4 +129,4 @@ def _connected(url: str) -> Redis:
             retry=Retry(NoBackoff(), 0),  # the sender tries again
         )
         return Redis.from_pool(pool)
-    raise ConfigurationError("the address of Redis must begin with redis://, rediss://, or unix://, and be whole")
+    return None

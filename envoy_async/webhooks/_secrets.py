@@ -60,6 +60,7 @@ class SecretRing:
         scheme: Scheme = STANDARD,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._held: tuple[_Held, ...] = ()  # for a repr of what fails below
         held = [_held(scheme, each) for each in _listed(secrets)]
         del secrets  # what fails below may be printed with its local variables
         if not held:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Literal, Protocol, TypeAlias
 
+from ..errors import ConfigurationError
+
 Claim: TypeAlias = Literal["new", "busy", "done"]
 LEASE = 60.0
 """Seconds a claim holds: longer than a handler takes, since it is cancelled at the end of it."""
@@ -50,9 +52,14 @@ class MemoryReplayStore:
     Args:
         limit: most processed events to remember; the oldest are forgotten first.
         clock: what tells the time, in seconds from anywhere.
+
+    Raises:
+        ConfigurationError: the limit is less than 1.
     """
 
     def __init__(self, limit: int = 100_000, *, clock: Callable[[], float] = time.monotonic) -> None:
+        if limit < 1:
+            raise ConfigurationError("limit must be 1 or more")
         self._limit = limit
         self._clock = clock
         self._busy: dict[str, float] = {}

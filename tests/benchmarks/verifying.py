@@ -55,7 +55,7 @@ def main() -> int:
     now = int(time.time())  # the other package takes no time
     headers, body = delivery(now)
     verifier, other = webhooks.WebhookVerifier(SECRETS), standardwebhooks.Webhook(SECRETS[2])
-    key, content = webhooks.STANDARD.key(SECRETS[0]), webhooks.STANDARD.content("msg_1", str(now), body)
+    key, content = webhooks.Scheme().key(SECRETS[0]), webhooks.Scheme().content("msg_1", str(now), body)
     ways: list[Callable[[], object]] = [
         lambda: verifier.verify(headers, body, now=now),
         lambda: hmac.new(key, content, "sha256").digest(),

@@ -103,7 +103,7 @@ def seal(key: bytes, content: bytes) -> str:
 
 def resign(delivery: Delivery, id: str, timestamp: str, body: bytes, key: bytes | None = None) -> None:
     """Sign anything at all, with a key in force unless told otherwise: it must be refused all the same."""
-    key = webhooks.STANDARD.key(SECRETS[0]) if key is None else key
+    key = webhooks.Scheme().key(SECRETS[0]) if key is None else key
     entry = seal(key, f"{id}.{timestamp}.".encode() + body)
     delivery.headers = [[ID, id], [TIMESTAMP, timestamp], [SIGNATURES, entry]]
     delivery.body, delivery.signed = body, None
@@ -254,8 +254,8 @@ def moved_dot(random: Random, delivery: Delivery) -> None:
 def wrong_key(random: Random, delivery: Delivery) -> None:
     """Sign with what only looks like the secret, or with one that ended, or a foreign one."""
     secret = SECRETS[0]
-    keys = [b"", secret.encode(), secret[6:].encode(), webhooks.STANDARD.key(ENDED), webhooks.STANDARD.key(FOREIGN)]
-    keys += [webhooks.STANDARD.key(secret)[:-1], sha256(webhooks.STANDARD.key(secret)).digest()]
+    keys = [b"", secret.encode(), secret[6:].encode(), webhooks.Scheme().key(ENDED), webhooks.Scheme().key(FOREIGN)]
+    keys += [webhooks.Scheme().key(secret)[:-1], sha256(webhooks.Scheme().key(secret)).digest()]
     resign(delivery, "msg_1", str(NOW), whole(delivery), random.choice(keys))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import time
+import traceback
 from base64 import b64encode
 from datetime import UTC, datetime
 from functools import partial
@@ -17,8 +18,9 @@ from hypothesis import given, settings, strategies as st
 
 from envoy_async import webhooks
 from envoy_async._signing import PREFIX
-from envoy_async.webhooks import STANDARD, Scheme, WebhookVerifier, sign
-from tests.faults._canary import chain
+from envoy_async.errors import ConfigurationError
+from envoy_async.webhooks import Scheme, SecretRing, WebhookVerifier, sign
+from tests.faults._canary import chain, leaks
 
 SECRET, ID, AT = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330
 BODY = b'{"test": 2432232314}'
@@ -98,11 +100,11 @@ def test_every_setting_of_a_scheme_counts(digest: Any, version: str, secret_enco
     """What a scheme signs verifies by the same scheme, and by the standard one only where it is the same."""
     scheme = Scheme(version=version, digest=digest, secret_encoding=secret_encoding)
     headers = sign(SECRET, BODY, id=ID, timestamp=AT, scheme=scheme)
-    key = STANDARD.key(SECRET) if secret_encoding == "base64" else SECRET.removeprefix(PREFIX).encode()
+    key = Scheme().key(SECRET) if secret_encoding == "base64" else SECRET.removeprefix(PREFIX).encode()
     seal = b64encode(hmac.digest(key, f"{ID}.{AT}.".encode() + BODY, digest)).decode()
     assert headers["webhook-signature"] == f"{version},{seal}"
     assert WebhookVerifier(SECRET, scheme=scheme).verify(headers, BODY, now=AT).message_id == ID
-    assert (headers == HEADERS) == (scheme == STANDARD)
+    assert (headers == HEADERS) == (scheme == Scheme())
 
 
 @pytest.mark.parametrize(
@@ -111,14 +113,14 @@ def test_every_setting_of_a_scheme_counts(digest: Any, version: str, secret_enco
 )
 def test_a_secret_is_read_as_base64(secret: str, key: bytes) -> None:
     """With padding or without, and with `whsec_` or without."""
-    assert STANDARD.key(secret) == key
+    assert Scheme().key(secret) == key
 
 
 @given(st.binary(min_size=1))
 def test_every_key_has_a_secret(key: bytes) -> None:
     """Any bytes written as base64 are read back."""
-    assert STANDARD.key(PREFIX + b64encode(key).decode()) == key
-    assert STANDARD.key(b64encode(key).decode().rstrip("=")) == key
+    assert Scheme().key(PREFIX + b64encode(key).decode()) == key
+    assert Scheme().key(b64encode(key).decode().rstrip("=")) == key
 
 
 @pytest.mark.parametrize("tail", ["!", "\n", " ", "=", "a", "=a", "\ud800", "é", "-_", "\0"])
@@ -149,3 +151,19 @@ def test_several_secrets_sign_in_their_order() -> None:
     both = sign(["whsec_YWJj", SECRET], BODY, id=ID, timestamp=AT)["webhook-signature"]
     assert both.split(" ")[1] == SEAL
     assert webhooks.sign([], BODY, id=ID, timestamp=AT)["webhook-signature"] == ""
+
+
+def test_a_secret_that_cannot_sign_is_not_shown() -> None:
+    """The error says what is wrong with it; not even the local variables of its frames show it."""
+    with pytest.raises(ValueError, match="not base64") as caught:
+        sign(["whsec_canary!"], b"", id="msg_1", timestamp=1)
+    assert leaks(caught.value, "whsec_canary") == []
+    assert caught.value.__context__ is None
+
+
+def test_half_a_ring_can_be_printed() -> None:
+    """An error reporter that prints local variables does not fail over a ring whose secrets were refused."""
+    with pytest.raises(ConfigurationError) as caught:
+        SecretRing("whsec_")
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "SecretRing(0 secrets)" in str([frame.locals for frame in told.stack])

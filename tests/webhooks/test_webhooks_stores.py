@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from envoy_async.errors import DuplicateDeliveryError
+from envoy_async.errors import ConfigurationError, DuplicateDeliveryError
 from envoy_async.webhooks import Claim, Event, MemoryReplayStore, RedisReplayStore, ReplayStore, run_once
 from tests.webhooks.conftest import connect, delivery, verifier
 
@@ -137,6 +137,13 @@ async def test_memory_is_bounded() -> None:
     assert [await store.claim(id) for id in "bcad"] == ["new", "done", "done", "done"]
 
 
+@pytest.mark.parametrize("limit", [0, -1])
+def test_memory_for_nothing_is_refused(limit: int) -> None:
+    """A store that could remember nothing would let everything run twice."""
+    with pytest.raises(ConfigurationError, match="limit"):
+        MemoryReplayStore(limit)
+
+
 async def test_claims_of_who_never_came_back_do_not_pile_up() -> None:
     """Memory lets go of a claim some time after its lease, also when nobody asks for its id again."""
     now = 0.0
@@ -165,6 +172,28 @@ async def test_run_once_runs_once(kept: Kept) -> None:
     await run_once(kept.store, read(), handle, reprocess=True)
     await run_once(kept.store, read("msg_2"), handle)
     assert ran == ["msg_1", "msg_1", "msg_2"]
+
+
+@pytest.mark.parametrize("times", [1, 9])
+async def test_run_once_notes_what_was_processed(times: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A store that is down for a moment is told a moment later; one that stays down is logged, and nothing raised."""
+
+    class Down(MemoryReplayStore):
+        left = times
+
+        async def done(self, id: str, *, ttl: float = 60.0) -> None:
+            self.left -= 1
+            if self.left >= 0:
+                raise OSError("store down")
+            await super().done(id, ttl=ttl)
+
+    async def handle(_: Event) -> None:
+        """Have nothing to do."""
+
+    store = Down(clock=lambda: asyncio.get_running_loop().time())
+    await run_once(store, read(), handle)
+    assert await store.claim("msg_1") == ("done" if times == 1 else "busy")
+    assert ("could not be noted" in caplog.text) == (times == 9)
 
 
 @pytest.mark.parametrize("error", [ValueError("crash"), asyncio.CancelledError()], ids=["crash", "cancelled"])
