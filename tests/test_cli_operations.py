@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
+import pydantic
 import pytest
 
 from envoy_async.cli import main
@@ -160,6 +161,12 @@ def test_a_bearer_token_is_taken(sandbox: Sandbox, capsys: pytest.CaptureFixture
     flags = ["--base-url", sandbox.base_url, "--bearer-token", sandbox.bearer_token]
     assert main(["calls", "list", "--limit", "1", "--organization-id", sandbox.organization_id, *flags]) == 0
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_options_may_be_left_out_where_pydantic_is_loaded(run: Run) -> None:
+    """The parser of the command line then checks every option by its annotation, also those that were not given."""
+    assert pydantic.VERSION  # a program with FastAPI in it has loaded it
+    assert run("carriers", "create", "--name", "Northbound")[0] == 0
 
 
 @pytest.mark.parametrize(

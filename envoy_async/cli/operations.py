@@ -199,8 +199,9 @@ def option(parameter: inspect.Parameter) -> inspect.Parameter:
     else:
         kind, type_ = inspect.Parameter.KEYWORD_ONLY, str
         how = Parameter(metavar="JSON|@FILE|-", allow_leading_hyphen=True, show_default=False)
-    default = None if hidden else parameter.default
-    return parameter.replace(kind=kind, annotation=Annotated[type_, how], default=default)
+    if hidden:
+        return parameter.replace(kind=kind, annotation=Annotated[type_ | None, how], default=None)
+    return parameter.replace(kind=kind, annotation=Annotated[type_, how])
 
 
 def _members(type_: object) -> list[object]:

@@ -28,7 +28,8 @@ from pathlib import Path
 
 import attrs
 
-sys.path.append(str(Path(__file__).parents[2]))  # at the end: the SDK is the installed one
+if __name__ == "__main__":  # tests import this, too
+    sys.path.append(str(Path(__file__).parents[2]))  # at the end: the SDK is the installed one
 
 from envoy_async.webhooks import Event, Receiver, RedisReplayStore
 from tests.webhooks.conftest import RedisServer, delivery, verifier

@@ -23,7 +23,8 @@ import attrs
 
 from envoy_async import errors, webhooks
 
-sys.path.append(str(Path(__file__).parents[2]))  # at the end: the SDK is the installed one
+if __name__ == "__main__":  # tests import this, too
+    sys.path.append(str(Path(__file__).parents[2]))  # at the end: the SDK is the installed one
 
 from tests.simulations._mutations import (
     ENDED,
