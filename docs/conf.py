@@ -45,5 +45,6 @@ nitpick_ignore = [
     for name in (
         *("Algorithm", "Credentials", "End", "Handler", "Redis", "Route", "Run", "Source"),
         "envoy_async.bulk._run.Paged",
+        "envoy_async.webhooks._reconcile.Client",
     )
 ]  # explained in place

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -28,8 +30,10 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture(scope="module")
 def fleet(redis_server: RedisServer) -> Iterator[copies.Fleet]:
     """Run eight processes, each with a receiver of its own."""
-    with copies.fleet(redis_server.url) as running:
-        yield running
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[2])])  # where processes find their work
+        with copies.fleet(redis_server.url) as running:
+            yield running
 
 
 @pytest.mark.parametrize("case", CASES)
