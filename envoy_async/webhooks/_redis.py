@@ -27,8 +27,8 @@ _WAIT = 2.0  # … and seconds that deliveries beyond wait for one
 class RedisReplayStore:
     """A replay store in Redis; any number of processes share it. It needs the extra `redis`.
 
-    What Redis forgets (a flush, a failover that lost the last writes) can be processed once more. A store belongs to the
-    event loop in which it is first used.
+    What Redis forgets (a flush, a failover that lost the last writes) can be processed once more. A store belongs to
+    the event loop in which it is first used.
 
     Args:
         redis: the address, `redis://…`, `rediss://…`, or `unix://…`; or a client of `redis.asyncio`, which stays yours.
