@@ -174,6 +174,7 @@ async def test_run_once_runs_once(kept: Kept) -> None:
     assert ran == ["msg_1", "msg_1", "msg_2"]
 
 
+@pytest.mark.looptime
 @pytest.mark.parametrize("times", [1, 9])
 async def test_run_once_notes_what_was_processed(times: int, caplog: pytest.LogCaptureFixture) -> None:
     """A store that is down for a moment is told a moment later; one that stays down is logged, and nothing raised."""
