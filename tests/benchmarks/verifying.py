@@ -21,7 +21,7 @@ import standardwebhooks
 
 from envoy_async import webhooks
 
-MOST, RATIO = 40.0, 12.0  # microseconds; to one bare HMAC
+RATIO = 12.0  # to one bare HMAC; the microseconds are the machine's
 SIZE, CALLS = 2048, 500
 SECRETS = [f"whsec_{b64encode(bytes([number]) * 32).decode()}" for number in range(1, 5)]
 
@@ -64,10 +64,10 @@ def main() -> int:
     rows = [[microseconds(way) for way in ways] for _ in range(parser.parse_args().rounds)][1:]
     own, bare, theirs = (statistics.median(column) for column in zip(*rows, strict=True))
     ratio = statistics.median(row[0] / row[1] for row in rows)
-    print(f"{own:6.1f} us  check of {len(body)} bytes, 4 secrets, 2 signatures (at most {MOST:g})")
+    print(f"{own:6.1f} us  check of {len(body)} bytes, 4 secrets, 2 signatures")
     print(f"{bare:6.1f} us  one bare HMAC; the check is {ratio:.1f} of them (at most {RATIO:g})")
     print(f"{theirs:6.1f} us  standardwebhooks, 1 secret")
-    return int(own > MOST or ratio > RATIO)
+    return int(ratio > RATIO)
 
 
 if __name__ == "__main__":
