@@ -8,15 +8,13 @@ a secret to check it with waits in the queue of the socket.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import re
-import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 Show = Callable[[Event], Awaitable[None]]
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PATH = re.compile(r"/[\w.~/-]*", re.ASCII)
 _PATIENCE = 1.0  # seconds that a sender gets at the end who has sent half a delivery
 _DELETE = "envoy-async webhook-endpoints delete"
@@ -95,42 +92,21 @@ def listen(*, stand: Stand = Stand(), connection: Connection = Connection()) -> 
 
 
 async def _listen(stand: Stand, connection: Connection) -> None:
+    from ..sandbox.serving import ended_by_signals
+
     stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     async with connection.client() as envoy:
         stand.check(connection.host)
         with stand.opened() as listening:
             address = stand.address(listening)
             kinds = stand.event_types or await _all_kinds(envoy)
-            with _stopped_by_signals(stop):
+            with ended_by_signals(partial(_end, stop)):
                 async with (
                     _registered(envoy, stand.url or address, kinds, keep=stand.keep) as endpoint,
                     _served(listening, stand, endpoint, partial(_show, stop)),
                 ):
                     _tell(address, endpoint)
                     await stop
-
-
-@contextmanager
-def _stopped_by_signals(stop: asyncio.Future[None]) -> Generator[None]:
-    """Let Ctrl-C or SIGTERM end the wait; the second one ends the program at once."""
-    loop = asyncio.get_running_loop()
-
-    def end() -> None:
-        drop()
-        _end(stop)
-
-    def drop() -> None:
-        with contextlib.suppress(NotImplementedError):
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
-
-    with contextlib.suppress(NotImplementedError):  # where a loop cannot, Ctrl-C is a cancellation
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, end)
-    try:
-        yield
-    finally:
-        drop()
 
 
 def _end(stop: asyncio.Future[None], error: Exception | None = None) -> None:

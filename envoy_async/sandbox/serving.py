@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 async def serve(sandbox: Sandbox, *, tell: Callable[[str], object], stop: asyncio.Event | None = None) -> None:
     """Open the sandbox, tell how to reach it, and close it again when asked to."""
     stop = stop or asyncio.Event()
-    with _signals_set(stop):
+    with ended_by_signals(stop.set):
         async with sandbox:
             tell(how_to_reach(sandbox))
             await stop.wait()
@@ -40,15 +40,23 @@ def how_to_reach(sandbox: Sandbox) -> str:
 
 
 @contextlib.contextmanager
-def _signals_set(stop: asyncio.Event) -> Generator[None]:
-    """Let the signals set `stop` for a while; where the loop cannot do that, Ctrl-C is a KeyboardInterrupt."""
+def ended_by_signals(end: Callable[[], object]) -> Generator[None]:
+    """Let Ctrl-C or SIGTERM call `end`; the second ends the program at once, as does any where a loop hears none."""
     loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):
-        for number in SIGNALS:
-            loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
+
+    def drop() -> None:
         with contextlib.suppress(NotImplementedError):
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
+
+    def heard() -> None:
+        drop()
+        end()
+
+    with contextlib.suppress(NotImplementedError):
+        for number in SIGNALS:
+            loop.add_signal_handler(number, heard)
+    try:
+        yield
+    finally:
+        drop()
