@@ -35,7 +35,7 @@ class Kept:
 
 
 @pytest.fixture(params=KINDS)
-async def kept(request: pytest.FixtureRequest, redis_server: str) -> AsyncIterator[Kept]:
+async def kept(request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
     """Give an empty store of each kind."""
     if request.param == "memory":
         now = [0.0]
@@ -45,6 +45,7 @@ async def kept(request: pytest.FixtureRequest, redis_server: str) -> AsyncIterat
 
         yield Kept(MemoryReplayStore(clock=partial(now.__getitem__, 0)), 60.0, sleep)
         return
+    redis_server: str = request.getfixturevalue("redis_server")
     async with connect(redis_server, text=request.param != "redis") as client:
         yield Kept(RedisReplayStore(client, prefix=f"{uuid4()}:"), 0.05, asyncio.sleep)
 
