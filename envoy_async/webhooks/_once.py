@@ -43,7 +43,6 @@ async def run_once(
     until = asyncio.get_running_loop().time() + lease
     await take(store, event.message_id, lease=lease, reprocess=reprocess)
     await run_claimed(store, event.message_id, partial(handle, event), until=until)
-    await note(store, event.message_id)
 
 
 async def take(store: ReplayStore, id: str, *, lease: float, reprocess: bool) -> None:
@@ -57,7 +56,10 @@ async def take(store: ReplayStore, id: str, *, lease: float, reprocess: bool) ->
 
 
 async def run_claimed(store: ReplayStore, id: str, job: Callable[[], Awaitable[object]], *, until: float) -> None:
-    """Run a job for an event that is claimed until *until*, by the loop's time; if it fails, give the event back."""
+    """Run a job for an event that is claimed until *until*, by the loop's time, and note that it was processed.
+
+    If the job fails, the event is given back.
+    """
     try:
         async with asyncio.timeout_at(until):
             await job()
@@ -65,9 +67,10 @@ async def run_claimed(store: ReplayStore, id: str, job: Callable[[], Awaitable[o
         if asyncio.get_running_loop().time() < until:  # after it, whoever has claimed it is somebody else
             await _give_back(store, id)
         raise
+    await _note(store, id)
 
 
-async def note(store: ReplayStore, id: str) -> None:
+async def _note(store: ReplayStore, id: str) -> None:
     """Note that an event was processed; it was, so a store that is down for longer does not make it fail."""
     import tenacity
 

@@ -19,7 +19,7 @@ import attrs
 
 from ..errors import ConfigurationError, DuplicateDeliveryError, PayloadError, WebhookError
 from ._event import Event
-from ._once import PATIENCE, Handler, note, run_claimed, take
+from ._once import PATIENCE, Handler, run_claimed, take
 from ._stores import LEASE, MemoryReplayStore, ReplayStore
 from ._verifier import Headers, WebhookVerifier
 
@@ -179,7 +179,6 @@ class Receiver:
         timer = asyncio.get_running_loop().call_later(self._answer_within, give, _TAKEN)
         try:
             await run_claimed(store, event.message_id, partial(self._handle, event), until=until)
-            await note(store, event.message_id)
             give(_TAKEN)
         except Exception:  # noqa: BLE001 - and so does a handler
             _log.exception("event %s was not processed", event.message_id)

@@ -24,7 +24,7 @@ from ..models import (
     WebhookMessageState,
 )
 from ._event import Event
-from ._once import Handler, note, run_claimed
+from ._once import Handler, run_claimed
 from ._stores import LEASE, ReplayStore
 
 if TYPE_CHECKING:
@@ -192,5 +192,4 @@ async def _handled(
         await run_claimed(store, message_id, job, until=until)
     except Exception as error:  # noqa: BLE001 - a handler raises what it likes
         return error
-    await note(store, message_id)
     return "handled"
