@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 SUPPORTED = nox.project.python_versions(PROJECT)
 AT_HAND = f"{sys.version_info.major}.{sys.version_info.minor}"
-EXTRAS = "cli,fsspec,otel,parquet,redis"
+EXTRAS = "cli,dask,fsspec,otel,parquet,redis"
 # What reads exports or loads a warehouse installs 500 MB of libraries that are not ours: once is enough.
 ONCE = (
     "tests/test_warehouse.py",

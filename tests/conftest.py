@@ -1,4 +1,4 @@
-"""A sandbox without a quota and a client on it: what most tests talk to, over a real socket."""
+"""A sandbox without a quota, a client on it, and servers of Redis: what most tests talk to, over real sockets."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from envoy_async import EnvoyClient
 from envoy_async.sandbox import Sandbox
+from tests._redis_server import RedisServer
 
 settings.register_profile("suite", deadline=None)  # a busy machine is no bug
 settings.load_profile("suite")
@@ -51,3 +52,17 @@ async def envoy(sandbox: Sandbox) -> AsyncIterator[EnvoyClient]:
     """Give a client of the sandbox, closed afterwards."""
     async with EnvoyClient(sandbox.api_key, base_url=sandbox.base_url) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """Run a Redis for all tests that do not disturb it, and give its address; each test takes a prefix of its own."""
+    with RedisServer() as server:
+        yield server.url
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """Run a Redis for one test, which may freeze or stop it."""
+    with RedisServer() as server:
+        yield server

@@ -12,8 +12,9 @@ from uuid import uuid4
 import pytest
 
 from envoy_async.webhooks import Event, Receiver, RedisReplayStore
+from tests._redis_server import RedisServer
 from tests.simulations import copies
-from tests.webhooks.conftest import RedisServer, delivery, verifier
+from tests.webhooks.conftest import delivery, verifier
 
 COPIES = 200
 Case = Callable[[copies.Fleet, str, int], Iterator[str]]

@@ -32,7 +32,8 @@ if __name__ == "__main__":  # tests import this, too
     sys.path.append(str(Path(__file__).parents[2]))  # at the end: the SDK is the installed one
 
 from envoy_async.webhooks import Event, Receiver, RedisReplayStore
-from tests.webhooks.conftest import RedisServer, delivery, verifier
+from tests._redis_server import RedisServer
+from tests.webhooks.conftest import delivery, verifier
 
 SEEDS = 10
 PROCESSES = 8

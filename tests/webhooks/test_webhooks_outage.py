@@ -17,7 +17,7 @@ import pytest
 
 from envoy_async import EnvoyClient
 from envoy_async.sandbox import Sandbox
-from tests.webhooks.conftest import RedisServer
+from tests._redis_server import RedisServer
 
 SERVICE = Path(__file__).with_name("_service.py")
 LATER = 3_600.0  # seconds until the sandbox tries again: in this test, never

@@ -18,8 +18,8 @@ from redis.exceptions import ConnectionError as LostError, RedisError
 
 from envoy_async.errors import ConfigurationError
 from envoy_async.webhooks import RedisReplayStore
+from tests._redis_server import RedisServer, connect
 from tests.faults._canary import leaks
-from tests.webhooks.conftest import RedisServer, connect
 
 PASSWORD = "canary-7f3a91c2"
 ADDRESSES = (

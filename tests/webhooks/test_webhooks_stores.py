@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from envoy_async.errors import ConfigurationError, DuplicateDeliveryError
 from envoy_async.webhooks import Claim, Event, MemoryReplayStore, RedisReplayStore, ReplayStore, run_once
-from tests.webhooks.conftest import connect, delivery, verifier
+from tests._redis_server import connect
+from tests.webhooks.conftest import delivery, verifier
 
 T = TypeVar("T")
 KINDS = ("memory", "redis", "redis that gives text")
