@@ -17,12 +17,14 @@ from typing import TypeAlias
 from ..errors import ClientClosedError
 from ._ending import Ending
 from ._leases import Leases, Wish
-from ._quota import SHARE
+from ._quota import DOCUMENTED, SHARE
+from ._soon import soon
 from ._store import Lease, LocalQuotaStore, QuotaStore, Standing
 from ._window import Window
 
 __all__ = [
     "CATEGORIES",
+    "DOCUMENTED",
     "SHARE",
     "Ending",
     "Gate",
@@ -32,6 +34,7 @@ __all__ = [
     "Standing",
     "Window",
     "category",
+    "soon",
 ]
 
 CATEGORIES = ("auth", "api-keys", "general")  # each has a quota of its own (rate-limit guide, seen)

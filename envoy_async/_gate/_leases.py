@@ -9,25 +9,24 @@ decides alone: a store out of order must delay nobody.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import TypeVar
+from collections.abc import Callable
 
 import attrs
 
 from ._quota import SHARE
-from ._store import Lease, QuotaStore
+from ._soon import soon
+from ._store import Lease, QuotaStore, Standing
 from ._window import Window
 
 _TICK = 0.05  # seconds of requests in one lease
-_PATIENCE = 0.25  # seconds for one answer of the store
+_PATIENCE = 0.4  # seconds for one answer of the store
 _ALONE = 5.0  # seconds without a store that failed
 _KEEP = 1.0  # seconds that a lease is good for: later its request would be counted in another window
-_ASK_AGAIN = 1.0  # seconds at most, since an interactive call may have come meanwhile
+_ASK_AGAIN = 10.0  # seconds at most, since there may be room by now
 _LEAST = 0.001  # seconds; a shorter wait is none, by any clock
 _logger = logging.getLogger("envoy_async")
-
-T = TypeVar("T")
 
 
 @attrs.frozen
@@ -48,8 +47,6 @@ class Leases:
         window: Window,
         clock: Callable[[], float],
         moved: Callable[[], None],
-        *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         window.quota.infers = False  # others are known to the store
         self._store = store
@@ -57,7 +54,7 @@ class Leases:
         self._window = window
         self._clock = clock
         self._moved = moved
-        self._sleep = sleep
+        self._woken = asyncio.Event()
         self._stock = 0
         self._good_until = 0.0
         self._alone_until = 0.0
@@ -76,13 +73,16 @@ class Leases:
         return True
 
     def want(self, wish: Wish) -> None:
-        """Have permits leased."""
+        """Have permits leased; for the first interactive call at once, whatever a patient task was told."""
+        if self._wish is not None and self._wish.patient and not wish.patient:
+            self._woken.set()
         self._wish = wish
         self._start()
 
     def pause(self, seconds: float) -> None:
         """Tell the store of a pause."""
         self._pause = seconds
+        self._woken.set()
         self._start()
 
     def close(self) -> asyncio.Task[None] | None:
@@ -98,6 +98,7 @@ class Leases:
 
     async def _ask(self) -> None:
         while self._pause or self._wish:
+            self._woken.clear()
             try:
                 wait = await self._step()
             except asyncio.CancelledError as error:
@@ -108,32 +109,41 @@ class Leases:
             except Exception as error:  # noqa: BLE001 - whatever a store raises, calls go on without it
                 self._give_up(error)
                 wait = 0.0
-            await self._sleep(wait)
+            await self._rest(wait)
+
+    async def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
 
     async def _step(self) -> float:
         """Ask one thing of the store; returns the seconds until the next."""
         if not self._peeked:
             self._peeked = True
-            known = await _soon(self._store.peek(self._line))
-            self._window.told(self._clock(), known.limit, known.window, known.pause)
+            self._told(await soon(self._store.peek(self._line), _PATIENCE))
         if self._pause:
             pause, self._pause = self._pause, 0.0
-            await _soon(self._store.pause(self._line, pause))
+            await soon(self._store.pause(self._line, pause), _PATIENCE)
         if self._wish is None:
             return 0.0
         lease = await self._lease(self._wish)
+        self._told(lease.standing)
         if not lease.granted:
             return min(max(lease.retry_after, _LEAST), _ASK_AGAIN)
         self._stock, self._good_until = lease.granted, self._clock() + _KEEP
         self._next()
         return 0.0
 
+    def _told(self, known: Standing | None) -> None:
+        if known is not None:
+            self._window.told(self._clock(), known.limit, known.window, known.pause)
+
     async def _lease(self, wish: Wish) -> Lease:
         quota = self._window.quota
         rate = 0.0 if quota.limit is None else SHARE * quota.limit / quota.length
         count = max(1, min(wish.waiting, int(rate * _TICK)))
         asked = self._store.lease(self._line, count, limit=quota.limit, window=quota.length, patient=wish.patient)
-        return await _soon(asked)
+        return await soon(asked, _PATIENCE)
 
     def _give_up(self, error: BaseException) -> None:
         self._alone_until = self._clock() + _ALONE
@@ -145,8 +155,3 @@ class Leases:
     def _next(self) -> None:
         self._wish = None
         self._moved()
-
-
-async def _soon(asked: Coroutine[object, object, T]) -> T:
-    async with asyncio.timeout(_PATIENCE):
-        return await asked

@@ -24,14 +24,6 @@ _ON_THE_WAY = 0.5  # seconds from a lease to the server's count of its request
 
 
 @attrs.frozen
-class Lease:
-    """The answer to a wish: how many requests may go now, or if none, after how many seconds to ask again."""
-
-    granted: int
-    retry_after: float = 0.0
-
-
-@attrs.frozen
 class Standing:
     """What a store knows of a line: the limit per window if anybody told it, and the seconds left of a pause."""
 
@@ -40,11 +32,21 @@ class Standing:
     pause: float = 0.0
 
 
+@attrs.frozen
+class Lease:
+    """The answer to a wish: how many requests may go now, or if none, after how many seconds to ask again."""
+
+    granted: int
+    retry_after: float = 0.0
+    standing: Standing | None = None
+    """What is known of the line by now, if the store tells."""
+
+
 class QuotaStore(Protocol):
     """What a gate asks of a place where clients agree on a quota.
 
     A *line* names a quota: the same for all who share it, another for each category. A store that raises, or takes
-    longer than a quarter of a second, is left alone for a while; the gate then decides by itself.
+    longer than 0.4 seconds, is left alone for a while; the gate then decides by itself.
     """
 
     async def lease(self, line: str, count: int, *, limit: int | None, window: float, patient: bool) -> Lease:

@@ -186,9 +186,12 @@ class Window:
 
     def told(self, now: float, limit: int | None, length: float, pause: float) -> None:
         """Take over what a store knows, where no answer has told yet."""
-        if self.quota.limit is None and limit is not None:
+        quota = self.quota
+        if quota.limit is None and limit is not None:
             self._cap.known()
-            self.quota.limit, self.quota.length = limit, length
+            quota.limit = limit
+        if quota.limit == limit and not quota.measured:
+            quota.length = length
         self.pause(now, pause)
 
     def _forget(self, now: float) -> None:
