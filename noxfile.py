@@ -20,6 +20,7 @@ ONCE = (
     "tests/test_warehouse.py",
     "tests/export/test_export_readers.py",
     "docs/how-to/export.md",
+    "docs/how-to/export-many-organizations.md",
     "docs/tutorial-warehouse.md",
 )
 BUILT: list[Path] = []  # the one wheel of this run of nox
@@ -109,7 +110,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types with mypy and pyright, both strict."""
-    install(session, "typing", extras="cli,otel")
+    install(session, "typing", extras="cli,otel,redis")
     session.run("mypy", "--strict")
     session.run("pyright")
 
@@ -117,7 +118,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; every warning is an error."""
-    install(session, "docs", extras="cli,otel")
+    install(session, "docs", extras="cli,otel,redis")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build/html")
 
 

@@ -21,6 +21,18 @@ def connect(url: str, *, text: bool = False) -> Redis:
     return Redis.from_url(url, decode_responses=text)  # pyright: ignore[reportUnknownMemberType]
 
 
+async def names(redis: Redis, pattern: str = "*") -> list[str]:
+    """Name the keys in a Redis."""
+    return [str(name) for name in await redis.keys(pattern)]  # pyright: ignore[reportUnknownMemberType]
+
+
+async def flush(url: str) -> None:
+    """Delete all that is in a Redis."""
+    redis = connect(url)
+    await redis.flushall()  # pyright: ignore[reportUnknownMemberType]
+    await redis.aclose()
+
+
 class RedisServer:
     """A Redis of our own on a Unix socket, which keeps nothing on disk."""
 

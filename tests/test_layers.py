@@ -21,7 +21,12 @@ ROWS = (
 )
 RANK = {room: rank for rank, rooms in enumerate(ROWS) for room in rooms}
 # The top row holds programs; these start what stands beside them, and nothing else shares a row.
-STARTS = {"__main__": {"cli"}, "cli": {"export", "fleet", "sandbox", "warehouse"}, "testing": {"sandbox"}}
+STARTS = {
+    "__main__": {"cli"},
+    "cli": {"export", "fleet", "sandbox", "warehouse"},
+    "fleet": {"export"},
+    "testing": {"sandbox"},
+}
 # The sandbox is an independent witness: it must not share the client's idea of a URL, a page, or a retry.
 # How deliveries are signed is nobody's idea of ours: other projects' libraries judge it.
 SANDBOX_KNOWS = {"models", "_converter", "_signing"}

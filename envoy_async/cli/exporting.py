@@ -30,6 +30,7 @@ from ..client import EnvoyClient
 from ..errors import EnvoyError
 from ..export import Manifest, estimate, export, update
 from ..export._folder import begun
+from .distributing import Order, Parts, distribute
 from .inputs import InputError
 from .operations import Connection, Operation, argument, dashed, groups, help_of, operations, option
 from .progress import Meter
@@ -55,7 +56,7 @@ _REQUIRED = inspect.Parameter.empty
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
-class Target:
+class Target(Parts):
     """Where an export goes, and how."""
 
     to: Annotated[str, Parameter(group=FILE, allow_leading_hyphen=True, metavar="FILE")]
@@ -98,6 +99,10 @@ class Asked:
     def last(self) -> date:
         """The last day, if there are days."""
         return self.days.until or self.today + timedelta(days=1)
+
+    def order(self, resource: str, to: str) -> Order:
+        """Ask for the same of many organizations."""
+        return Order(resource=resource, filters=self.filters, since=self.days.since, until=self.days.until, to=to)
 
     def pages(self, envoy: EnvoyClient, last: date, since: date | None = None) -> Pages[Record]:
         """Make the listing, from *since* on if that is given, which the first day wanted must not come after."""
@@ -185,6 +190,9 @@ def command(operation: Operation, clock: Clock) -> Callable[..., int]:
 
     def start(asked: Asked, target: Target, connection: Connection) -> int:
         _check(target)
+        if target.organizations is not None:
+            order = attrs.evolve(asked.order(operation.group, target.to), format=target.format)
+            return distribute(order, target, target.concurrency, connection)
         job = Job(asked=asked, target=target)
         with _told_for_shells(job):
             asyncio.run(job.run(connection))
@@ -226,6 +234,7 @@ def made(
 
 def _check(target: Target) -> None:
     """Refuse options that do not go together."""
+    target.check()
     if target.incremental and target.overwrite:
         raise InputError("give --incremental or --overwrite, not both")
     if target.incremental and target.to == _STDOUT:

@@ -21,6 +21,7 @@ from ..bulk import Outcome
 from ..errors import ConfigurationError, EnvoyError, InvalidRequestError
 from ..export.recordings import StoredRecording, recordings, without_user_info
 from ..models import Call
+from .distributing import Spread, distribute
 from .exporting import FILE, Asked, Clock, exportable, made, now
 from .operations import Connection
 from .progress import Meter
@@ -34,13 +35,13 @@ _ABOUT = "Download the recordings of all calls that have one."
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
-class Place:
+class Place(Spread):
     """Where the recordings go, and how."""
 
     to: Annotated[str, Parameter(group=FILE, metavar="PLACE")]
     """Folder, or a URL that fsspec knows, such as s3://bucket/recordings."""
     concurrency: Annotated[int, Parameter(group=FILE, validator=Number(gte=1), show_default=True)] = 4
-    """Most downloads at once."""
+    """Most downloads at once; with --organizations, most parts."""
     verify: Annotated[bool, Parameter(group=FILE, show_default=False)] = True
     """Compare the size of what is there already with what the API says (the default), for one request each."""
 
@@ -93,6 +94,9 @@ def command(clock: Clock) -> Callable[..., int]:
 
 
 def _start(asked: Asked, place: Place, connection: Connection) -> int:
+    place.check()
+    if place.organizations is not None:
+        return distribute(asked.order("recordings", place.to), place, place.concurrency, connection)
     try:
         tally = asyncio.run(_run(asked, place, connection))
     except (ConfigurationError, InvalidRequestError):  # nothing was begun

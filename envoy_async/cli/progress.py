@@ -69,6 +69,12 @@ class Meter:
         detail = fitting(told(report, self._pace.of(report)), self._room)
         self._progress.update(self._task, completed=report.records, total=total, detail=detail)
 
+    def show_parts(self, done: int, total: int, records: int) -> None:
+        """Draw how many parts of a plan are done, and how many records they hold."""
+        self._began = True
+        detail = f"{done:,}/{counted(total, 'part')} · {counted(records, 'record')}"
+        self._progress.update(self._task, completed=done, total=total, detail=detail)
+
 
 class Pace:
     """How many records per second a listing delivers, from the moment this was made, or from the first report on."""

@@ -52,13 +52,14 @@ def _lines(to: str, manifest: Manifest) -> list[tuple[str, str]]:
         ("drifted", f"{counted(drift.stepped_back, 'step')} back, {drift.repeated:,} repeated{totals}"),
         ("left out", f"{counted(manifest.skipped, 'record')} that could not be read"),
         ("written", f"{counted(manifest.records, 'record')}, {size(manifest.bytes)}, to {where}"),
-        ("proven", "complete, by the listing itself" if manifest.proven else f"no: {_doubts(manifest)}"),
+        ("proven", "complete, by the listing itself" if manifest.proven else f"no: {doubts(manifest.doubts)}"),
     ]
     return [line for line in lines if line[0] != "left out" or manifest.skipped]
 
 
-def _doubts(manifest: Manifest) -> str:
-    return "; ".join(manifest.doubts) or "the listing did not say why"
+def doubts(reasons: Sequence[str]) -> str:
+    """Say why something is not proven."""
+    return "; ".join(reasons) or "the listing did not say why"
 
 
 def _minutes(estimate: Estimate) -> str:

@@ -89,7 +89,7 @@ def recordings(
     Raises:
         ConfigurationError: fsspec, or what it needs for this URL, is not installed.
     """
-    store = _remote(str(to)) if "://" in str(to) else _Folder(Path(to))
+    store = remote(str(to)) if "://" in str(to) else _Folder(Path(to))
     there: dict[str, int] = {}
     job = partial(_stored, envoy, store, there, verify=verify)
     return bulk.map(job, _Available(calls, store, there), concurrency=concurrency)
@@ -155,7 +155,7 @@ class _Folder:
 
 
 @attrs.frozen
-class _Remote:
+class Remote:
     """A place that fsspec knows how to reach."""
 
     system: Any = attrs.field(repr=False)
@@ -176,11 +176,11 @@ class _Remote:
         with tempfile.TemporaryDirectory(prefix="envoy-recording-") as folder:
             path = await envoy.calls.download_recording(call_id, folder)
             size = path.stat().st_size
-            await in_thread(partial(self._put, path))  # which reads the file until it ends
+            await in_thread(partial(self.put, path))  # which reads the file until it ends
         return StoredRecording(self.path(path.name), size, fetched=True)
 
-    def _put(self, path: Path) -> None:
-        """Upload under a name of its own, and move it when it is whole."""
+    def put(self, path: Path) -> None:
+        """Upload under a name of its own, and move it when it is whole. Blocks."""
         final = f"{self.root}/{path.name}"
         part = f"{final}.{secrets.token_hex(4)}.part"
         try:
@@ -192,7 +192,7 @@ class _Remote:
             raise
 
 
-def _remote(url: str) -> _Remote:
+def remote(url: str) -> Remote:
     try:
         system, root = import_module("fsspec.core").url_to_fs(url)  # which has no types
     except ImportError as error:
@@ -202,5 +202,5 @@ def _remote(url: str) -> _Remote:
     except ValueError as error:
         msg = f"to is no target that fsspec knows: {str(error).partition(':')[0]}"
     else:
-        return _Remote(system, str(root).rstrip("/"))
+        return Remote(system, str(root).rstrip("/"))
     raise ConfigurationError(msg)

@@ -1,7 +1,7 @@
 """Faults of sharing a quota: crowds, outages, others on the key, a quota that changes, a line that people leave.
 
 The numbers are those of the catalogue of faults. All of it runs in virtual time against a modelled server; the whole
-client is in between, but for aiohttp. 72 to 76 and 79 are about Redis.
+client is in between, but for aiohttp. 72 to 76 and 79 are about Redis: test_faults_redis.py.
 """
 
 from __future__ import annotations
