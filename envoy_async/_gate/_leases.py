@@ -24,7 +24,7 @@ _TICK = 0.05  # seconds of requests in one lease
 _PATIENCE = 0.4  # seconds for one answer of the store
 _ALONE = 5.0  # seconds without a store that failed
 _KEEP = 1.0  # seconds that a lease is good for: later its request would be counted in another window
-_ASK_AGAIN = 10.0  # seconds at most, since there may be room by now
+_ASK_AGAIN = 20.0  # seconds at most, since there may be room by now
 _LEAST = 0.001  # seconds; a shorter wait is none, by any clock
 _logger = logging.getLogger("envoy_async")
 

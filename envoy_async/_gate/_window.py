@@ -246,6 +246,7 @@ class Window:
         if quota.borders.others:
             return min(fair, quota.borders.rate(now, self.in_flight)) * share
         long = self._waited_at - self._waited_since >= quota.length and now - self._waited_at <= quota.length
-        if long and (share < 1.0 or not self._overtakes(now, patient=patient)):
+        even = quota.infers and not self._overtakes(now, patient=patient)  # a store sees to that by itself
+        if long and (share < 1.0 or even):
             return fair * share
         return math.inf

@@ -82,8 +82,8 @@ class Plan:
     filters: tuple[tuple[str, Filter], ...] = ()
 
     def __iter__(self) -> Iterator[Shard]:
-        for organization in self.organizations:
-            for since, until in self._windows():
+        for since, until in self._windows():  # outside, so that shards of one quota do not stand behind each other
+            for organization in self.organizations:
                 part = self._part(organization, since, until)
                 yield Shard(
                     resource=self.resource,

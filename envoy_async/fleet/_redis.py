@@ -31,7 +31,7 @@ _PREFIX = "envoy-async:quota"
 _TIMEOUT = 0.25  # seconds for a connection or an answer
 _CONNECTIONS = 16  # at most; who finds none free waits
 _KNOWN = 600  # seconds for which a quota stays known
-_WAITS = 12  # seconds since a process last asked in which it is said to wait …
+_WAITS = 22  # seconds since a process last asked in which it is said to wait …
 _COUNTS = 300  # … and in which it is counted
 _FEW = 64  # kinds of buckets that are kept ready
 
@@ -141,14 +141,16 @@ class RedisDesk:
         found = await limiter.limit(key, cost)
         lacks = found.state.retry_after / bucket.interval + bucket.usable - cost
         if found.limited and lacks > bucket.deepest + 1:
-            # It cannot be: the quota is another by now, or a failover set the clock back. So it begins anew, and empty.
+            # It cannot be: the quota is another by now, or a failover set the clock back. So it begins anew, as if all
+            # of a burst had just gone out.
             await self._redis.delete(f"{_PREFIX}:v1:gcra:{key}")
-            await limiter.limit(key, bucket.usable)
+            anew = bucket.owing if bucket.debt else bucket
+            await self._limiter(anew).limit(key, anew.usable)
         return Charge(not found.limited, found.state.remaining, found.state.retry_after)
 
-    async def learn(self, line: str, known: Known) -> None:
-        """Note a quota."""
-        await self._redis.set(_key(line, "known"), f"{known.limit} {known.window}", ex=_KNOWN)
+    async def learn(self, line: str, known: Known, *, first: bool) -> None:
+        """Note a quota; the *first* one only while none is known."""
+        await self._redis.set(_key(line, "known"), f"{known.limit} {known.window}", ex=_KNOWN, nx=first)
 
     async def pause(self, line: str, seconds: float) -> None:
         """Note a pause; one that is longer stands."""

@@ -21,16 +21,16 @@ import attrs
 
 from .._gate import DOCUMENTED, soon
 from ..quota import Lease, Standing
-from ._buckets import Bucket, Cut, cut
+from ._buckets import Bucket, Cut, cut, late
 
 T = TypeVar("T")
 _PATIENCE = 0.2  # seconds for all that is asked at once; a gate waits 0.4
 _ALONE = 2.0  # seconds, and up to a quarter more, until a desk that failed is asked again
 _PART = 0.9  # of the quota is for those who cannot ask
 _HEARTBEAT = 1.0  # seconds
-_LATE = 0.5  # seconds from a grant to the server's count of the request
 _SLACK = 1.0  # seconds by which clocks may differ in length, over a window
 _SPREAD = 0.5  # of the time in which each who waits gets a request: more would leave some unused
+_LONGEST = 18.0  # seconds of that time: gates ask again after 20, and all who wait are to wait by chance
 _REST = 1  # request left in the burst bucket is no burst
 _logger = logging.getLogger("envoy_async")
 
@@ -75,8 +75,8 @@ class Desk(Protocol):
         """Take so many requests from a bucket, or none."""
         ...
 
-    async def learn(self, line: str, known: Known) -> None:
-        """Note a quota."""
+    async def learn(self, line: str, known: Known, *, first: bool) -> None:
+        """Note a quota; the *first* one only while none is known."""
         ...
 
     async def pause(self, line: str, seconds: float) -> None:
@@ -97,6 +97,8 @@ class _Line:
     processes: int = 1
     owed: int = 0
     """Requests granted before the quota was known, which no bucket was charged with."""
+    refused: bool = False
+    """Whether the last wish was."""
     era: bytes = b""
     seen_at: float = -math.inf
     signed_in_at: float = -math.inf
@@ -113,7 +115,7 @@ class _Line:
     def count(self, now: float, granted: int) -> None:
         """Count what was granted; of what is older, as much is kept as a part of the quota is counted by."""
         self.sent.extend([now] * granted)
-        while len(self.sent) > 1 and self.sent[0] < now - self.window - _LATE:
+        while len(self.sent) > 1 and self.sent[0] < now - self.window - late(self.window):
             self.sent.popleft()
 
 
@@ -191,7 +193,10 @@ class Sharing:
             mine.waiting, mine.processes = await self._desk.attend(line, look.now)
         mine.known = _better(look.known, told)
         if mine.known is not None and mine.known != look.known:
-            await self._desk.learn(line, mine.known)
+            if look.known is not None and look.known.window != mine.known.window:
+                old, new = cut(look.known.limit, look.known.window), cut(mine.known.limit, mine.known.window)
+                await self._carry_over(line, old, new, more=mine.waiting)
+            await self._desk.learn(line, mine.known, first=look.known is None)
         if look.pause:
             return Lease(0, look.pause, self._standing(mine, look.pause))
         if mine.known is None:
@@ -201,11 +206,24 @@ class Sharing:
         if mine.alone or (look.era != mine.era and now < mine.seen_at + mine.window - _SLACK):
             await self._empty(line, parts)
         mine.seen_at, mine.era, mine.alone = now, look.era, False
-        charge = await self._take(line, parts, count + mine.owed, patient=patient)
-        if charge.granted:
+        if mine.owed:
+            first = parts.burst or parts.steady
+            await self._desk.charge(line, first, min(mine.owed, first.usable))
             mine.owed = 0
+        count = 1 if mine.refused else count  # who asks for more would be overtaken by those who ask for one
+        charge = await self._take(line, parts, count, patient=patient)
+        mine.refused = not charge.granted
+        if charge.granted:
             return Lease(count, 0.0, self._standing(mine, 0.0))
         return Lease(0, charge.retry_after + self._spread(mine, parts), self._standing(mine, 0.0))
+
+    async def _carry_over(self, line: str, old: Cut, new: Cut, *, more: int) -> None:
+        """Charge the buckets of another window with what was taken from the old ones, and may just be taken."""
+        if old.burst is None or new.burst is None:
+            return
+        for before, bucket in (old.burst, new.burst), (old.steady.owing, new.steady.owing):
+            taken = before.usable - (await self._desk.charge(line, before, 0)).remaining
+            await self._desk.charge(line, bucket, min(taken + more, bucket.usable))
 
     async def _empty(self, line: str, parts: Cut) -> None:
         """Let the even pace alone be left."""
@@ -224,12 +242,12 @@ class Sharing:
                     await self._desk.charge(line, parts.steady.owing, count)
                 return charge
             wait = charge.retry_after
-        charge = await self._desk.charge(line, parts.steady.keeping(few), count)
+        charge = await self._desk.charge(line, parts.steady, count)
         return attrs.evolve(charge, retry_after=min(wait, charge.retry_after))
 
     def _spread(self, mine: _Line, parts: Cut) -> float:
         """Let those who wait come one after the other, and not all for the same request."""
-        return self._random.random() * _SPREAD * (mine.waiting - 1) * parts.interval
+        return self._random.random() * min(_SPREAD * (mine.waiting - 1) * parts.interval, _LONGEST)
 
     def _alone(self, mine: _Line) -> Lease:
         """Grant one request, if that is within this process's part of the quota."""
@@ -240,7 +258,7 @@ class Sharing:
             part = _PART * mine.known.limit / mine.processes
             most = max(1, int(part))
             if len(mine.sent) >= most:
-                wait = mine.sent[-most] + mine.window * max(1.0, 1.0 / part) + _LATE - now
+                wait = mine.sent[-most] + mine.window * max(1.0, 1.0 / part) + late(mine.window) - now
         if wait > 0.0:
             return Lease(0, wait)
         mine.alone = True

@@ -116,7 +116,7 @@ async def test_fault_076_a_process_dies_holding_leases(own_redis: RedisServer) -
     process.start()
     store, redis = RedisQuotaStore(own_redis.url), connect(own_redis.url)
     async with asyncio.timeout(30.0):
-        while not await names(redis, "*gcra*steady"):  # noqa: ASYNC110 - another process writes it
+        while not await names(redis, "*gcra*steady*"):  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.2)
     assert process.pid is not None
@@ -125,7 +125,7 @@ async def test_fault_076_a_process_dies_holding_leases(own_redis: RedisServer) -
     granted = 0
     while (await store.lease("line", 1, limit=100, window=60.0, patient=False)).granted:
         granted += 1
-    assert granted in {64, 65}
+    assert granted in {65, 66}
     await redis.aclose()
 
 
