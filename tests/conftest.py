@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from functools import partial
 
 import pytest
@@ -52,6 +52,15 @@ async def envoy(sandbox: Sandbox) -> AsyncIterator[EnvoyClient]:
     """Give a client of the sandbox, closed afterwards."""
     async with EnvoyClient(sandbox.api_key, base_url=sandbox.base_url) as client:
         yield client
+
+
+@pytest.fixture
+def environ() -> Iterator[MutableMapping[str, str]]:
+    """Give the environment; afterwards it is as it was."""
+    before = dict(os.environ)
+    yield os.environ
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

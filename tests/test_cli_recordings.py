@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,11 @@ from tests.test_cli_operations import running
 
 
 @pytest.fixture
-def call_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def call_id(environ: MutableMapping[str, str]) -> Iterator[str]:
     """Run a small sandbox in another thread, and give a call that has a recording."""
     with running(Sandbox(calls=40, loads=2, quota=None, clock=lambda: 1_763_740_800.0)) as sandbox:
-        monkeypatch.setenv("ENVOY_BASE_URL", sandbox.base_url)
-        monkeypatch.setenv("ENVOY_API_KEY", sandbox.api_key)
+        environ["ENVOY_BASE_URL"] = sandbox.base_url
+        environ["ENVOY_API_KEY"] = sandbox.api_key
         calls = sandbox.store.calls.values()
         yield next(str(call["id"]) for call in calls if call["recording_status"] == "AVAILABLE")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, TypeAlias
 
 import pytest
@@ -41,11 +41,11 @@ def sandbox(clock: Clock) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def shell(sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+def shell(sandbox: Sandbox, capsys: pytest.CaptureFixture[str], environ: MutableMapping[str, str]) -> Shell:
     """Give a function that runs a command with what the sandbox prints for the environment, and reads its JSON."""
-    monkeypatch.setenv("ENVOY_BASE_URL", sandbox.base_url)
-    monkeypatch.setenv("ENVOY_API_KEY", sandbox.api_key)
-    monkeypatch.setenv("ENVOY_BEARER_TOKEN", sandbox.bearer_token)
+    environ["ENVOY_BASE_URL"] = sandbox.base_url
+    environ["ENVOY_API_KEY"] = sandbox.api_key
+    environ["ENVOY_BEARER_TOKEN"] = sandbox.bearer_token
 
     def run(*command: str, code: int = 0) -> Any:
         ended = main([*command, "--output", "json"])
@@ -166,9 +166,9 @@ def test_a_token_is_taken_only_where_nothing_else_is(shell: Shell, sandbox: Sand
     assert shell("loads", "create-batch", "--loads", load)["created"] == 1
 
 
-def test_a_token_missing_is_said(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_missing_is_said(shell: Shell, environ: MutableMapping[str, str]) -> None:
     """What needs a token and finds none names the variable, and sends nothing."""
-    monkeypatch.delenv("ENVOY_BEARER_TOKEN")
+    del environ["ENVOY_BEARER_TOKEN"]
     assert "ENVOY_BEARER_TOKEN" in shell("api-keys", "get", NOBODY, code=2)
 
 
@@ -186,9 +186,9 @@ def test_a_batch_that_failed_in_part_ends_with_1(
     assert main(["loads", "create", "--load", json.dumps(load)]) == 1
 
 
-def test_the_options_for_a_credential_are_named(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_options_for_a_credential_are_named(shell: Shell, environ: MutableMapping[str, str]) -> None:
     """An error about credentials says which options there are."""
-    monkeypatch.delenv("ENVOY_BEARER_TOKEN")
+    del environ["ENVOY_BEARER_TOKEN"]
     assert "--bearer-token" in shell("api-keys", "list", code=2)
-    monkeypatch.delenv("ENVOY_API_KEY")
+    del environ["ENVOY_API_KEY"]
     assert "--api-key" in shell("calls", "list", code=2)

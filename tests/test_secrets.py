@@ -8,7 +8,7 @@ import json
 import logging
 import pickle
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -129,9 +129,9 @@ REFUSED: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("make", REFUSED.values(), ids=list(REFUSED))
-def test_a_client_that_is_refused_shows_no_key(make: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_is_refused_shows_no_key(make: Callable[[], object], environ: MutableMapping[str, str]) -> None:
     """Not even to a tool that prints the local variables of a traceback, the environment among them."""
-    monkeypatch.setenv("ENVOY_API_KEY", CANARY)
+    environ["ENVOY_API_KEY"] = CANARY
     with pytest.raises(EnvoyError) as caught:
         make()
     assert caught.value.__traceback__ is not None

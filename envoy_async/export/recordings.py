@@ -162,6 +162,7 @@ class Remote:
     root: str
 
     def look(self) -> dict[str, int]:
+        """Make the place if it is not there; give the names in it with their sizes. Blocks."""
         self.system.makedirs(self.root, exist_ok=True)
         self.system.invalidate_cache()
         rows: list[dict[str, Any]] = []
@@ -170,9 +171,11 @@ class Remote:
         return {str(row["name"]).rpartition("/")[2]: int(row["size"] or 0) for row in rows if row["type"] == "file"}
 
     def path(self, name: str) -> str:
+        """Name a file in full, without user info."""
         return without_user_info(str(self.system.unstrip_protocol(f"{self.root}/{name}")))
 
     async def fetch(self, envoy: EnvoyClient, call_id: str) -> StoredRecording:
+        """Fetch the recording of a call into it."""
         with tempfile.TemporaryDirectory(prefix="envoy-recording-") as folder:
             path = await envoy.calls.download_recording(call_id, folder)
             size = path.stat().st_size
@@ -193,6 +196,11 @@ class Remote:
 
 
 def remote(url: str) -> Remote:
+    """Find the place that a URL names.
+
+    Raises:
+        ConfigurationError: fsspec, or what it needs for this URL, is not installed, or knows no such place.
+    """
     try:
         system, root = import_module("fsspec.core").url_to_fs(url)  # which has no types
     except ImportError as error:

@@ -78,25 +78,30 @@ class _Disk:
     folder: Path
 
     def path(self, name: str) -> str:
+        """Name a file in full."""
         return str(self.folder / name)
 
     def size(self, name: str) -> int | None:
+        """Give the bytes of a file; `None` when it is not there."""
         try:
             return (self.folder / name).stat().st_size
         except FileNotFoundError:
             return None
 
     def read(self, name: str) -> bytes | None:
+        """Read a small file; `None` when it is not there."""
         try:
             return (self.folder / name).read_bytes()
         except FileNotFoundError:
             return None
 
     def write(self, name: str, content: bytes) -> None:
+        """Write a small file, whole or not at all."""
         self.make(name.rpartition("/")[0])
         write_whole(self.folder / name, content)
 
     def make(self, folder: str) -> str:
+        """Make a folder, and name it in full."""
         path = self.folder / folder
         with naming(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -104,9 +109,11 @@ class _Disk:
 
     @contextmanager
     def local(self, name: str) -> Generator[Path]:
+        """Give a file as one of this machine, for as long as it is needed."""
         yield self.folder / name
 
     def busy(self, name: str) -> bool:
+        """Whether another process writes this part just now."""
         try:
             with (Folder(self.folder / name).path / "lock").open("rb") as file:
                 return not lock(file)
@@ -114,9 +121,11 @@ class _Disk:
             return False
 
     def begun(self, name: str) -> bool:
+        """Whether an export of this part has begun, and not come to its end."""
         return (Folder(self.folder / name).path / "state.json").exists()
 
     async def fetch(self, pages: Pages[Record], name: str) -> Manifest:
+        """Export a listing into a part."""
         self.make(name.rpartition("/")[0])
         return await export(pages, self.folder / name, resume=True)
 
@@ -128,9 +137,11 @@ class _Storage:
     remote: Remote
 
     def path(self, name: str) -> str:
+        """Name a file in full."""
         return self.remote.path(name)
 
     def size(self, name: str) -> int | None:
+        """Give the bytes of a file; `None` when it is not there."""
         self.remote.system.invalidate_cache()
         try:
             return int(self.remote.system.info(self._full(name))["size"])
@@ -138,34 +149,41 @@ class _Storage:
             return None
 
     def read(self, name: str) -> bytes | None:
+        """Read a small file; `None` when it is not there."""
         try:
             return bytes(self.remote.system.cat_file(self._full(name)))
         except FileNotFoundError:
             return None
 
     def write(self, name: str, content: bytes) -> None:
+        """Write a small file, whole or not at all."""
         with tempfile.TemporaryDirectory(prefix="envoy-fleet-") as folder:
             path = Path(folder, name.rpartition("/")[2])
             path.write_bytes(content)
             self._put(path, name)
 
     def make(self, folder: str) -> str:
+        """Make a folder, and name it in full."""
         return str(self.remote.system.unstrip_protocol(self._full(folder)))
 
     @contextmanager
     def local(self, name: str) -> Generator[Path]:
+        """Give a file as one of this machine, for as long as it is needed."""
         with tempfile.TemporaryDirectory(prefix="envoy-fleet-") as folder:
             path = Path(folder, name.rpartition("/")[2])
             self.remote.system.get_file(self._full(name), str(path))
             yield path
 
     def busy(self, name: str) -> bool:  # noqa: ARG002 - nobody can tell, and each uploads a whole part
+        """Whether another process writes this part just now."""
         return False
 
     def begun(self, name: str) -> bool:  # noqa: ARG002 - what a killed worker had fetched is lost with it
+        """Whether an export of this part has begun, and not come to its end."""
         return False
 
     async def fetch(self, pages: Pages[Record], name: str) -> Manifest:
+        """Export a listing into a part."""
         with tempfile.TemporaryDirectory(prefix="envoy-fleet-") as folder:
             path = Path(folder, name.rpartition("/")[2])
             manifest = await export(pages, path)

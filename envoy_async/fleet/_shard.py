@@ -45,8 +45,8 @@ async def run_shard(shard: Shard, envoy: EnvoyClient, to: str | Path) -> ShardRe
         to: the folder or URL of the plan.
 
     Returns:
-        What came of it. Failures that another try would not mend are among it: a key that is refused, a file under the
-        part's name that is not this shard's, settings that cannot work, recordings that could not be fetched.
+        What came of it. Failures that another try would not mend are told there, too, such as a key that is refused, a
+        file under the part's name that is not this shard's, or settings that cannot work.
 
     Raises:
         EnvoyError: what may pass, such as a lost connection; try again.

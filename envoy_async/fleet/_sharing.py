@@ -110,6 +110,7 @@ class _Line:
 
     @property
     def window(self) -> float:
+        """Seconds of a window, as far as it is known."""
         return DOCUMENTED if self.known is None else self.known.window
 
     def count(self, now: float, granted: int) -> None:
@@ -186,6 +187,23 @@ class Sharing:
             self.trouble = name
 
     async def _lease(self, line: str, mine: _Line, count: int, told: Known | None, *, patient: bool) -> Lease:
+        look = await self._look(line, mine, told)
+        if look.pause:
+            return Lease(0, look.pause, self._standing(mine, look.pause))
+        if mine.known is None:
+            mine.owed += count
+            return Lease(count)
+        parts = cut(mine.known.limit, mine.known.window)
+        await self._settle(line, mine, look, parts)
+        count = 1 if mine.refused else count  # who asks for more would be overtaken by those who ask for one
+        charge = await self._take(line, parts, count, patient=patient)
+        mine.refused = not charge.granted
+        if charge.granted:
+            return Lease(count, 0.0, self._standing(mine, 0.0))
+        return Lease(0, charge.retry_after + self._spread(mine, parts), self._standing(mine, 0.0))
+
+    async def _look(self, line: str, mine: _Line, told: Known | None) -> Look:
+        """Find out what is known, sign in now and then, and tell what is new."""
         now = self._clock()
         look = await self._desk.look(line, mine.window)
         if now >= mine.signed_in_at + _HEARTBEAT:
@@ -197,12 +215,11 @@ class Sharing:
                 old, new = cut(look.known.limit, look.known.window), cut(mine.known.limit, mine.known.window)
                 await self._carry_over(line, old, new, more=mine.waiting)
             await self._desk.learn(line, mine.known, first=look.known is None)
-        if look.pause:
-            return Lease(0, look.pause, self._standing(mine, look.pause))
-        if mine.known is None:
-            mine.owed += count
-            return Lease(count)
-        parts = cut(mine.known.limit, mine.known.window)
+        return look
+
+    async def _settle(self, line: str, mine: _Line, look: Look, parts: Cut) -> None:
+        """Make up for what the desk does not know: what it forgot, and what went out without it."""
+        now = self._clock()
         if mine.alone or (look.era != mine.era and now < mine.seen_at + mine.window - _SLACK):
             await self._empty(line, parts)
         mine.seen_at, mine.era, mine.alone = now, look.era, False
@@ -210,12 +227,6 @@ class Sharing:
             first = parts.burst or parts.steady
             await self._desk.charge(line, first, min(mine.owed, first.usable))
             mine.owed = 0
-        count = 1 if mine.refused else count  # who asks for more would be overtaken by those who ask for one
-        charge = await self._take(line, parts, count, patient=patient)
-        mine.refused = not charge.granted
-        if charge.granted:
-            return Lease(count, 0.0, self._standing(mine, 0.0))
-        return Lease(0, charge.retry_after + self._spread(mine, parts), self._standing(mine, 0.0))
 
     async def _carry_over(self, line: str, old: Cut, new: Cut, *, more: int) -> None:
         """Charge the buckets of another window with what was taken from the old ones, and may just be taken."""

@@ -7,7 +7,7 @@ import asyncio
 import pickle
 import time
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -382,14 +382,14 @@ def test_fault_099_secrets_in_what_holds_them(credentials: ApiKey | BearerToken 
 
 
 @pytest.fixture
-def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def netrc(tmp_path: Path, environ: MutableMapping[str, str]) -> str:
     """Have a netrc file with a password for this machine."""
     password = "netrc-canary-41"
     file = tmp_path / "netrc"
     file.write_text(f"machine 127.0.0.1 login me password {password}\ndefault login me password {password}\n")
     file.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(file))
-    monkeypatch.setenv("HOME", str(tmp_path))
+    environ["NETRC"] = str(file)
+    environ["HOME"] = str(tmp_path)
     return password
 
 

@@ -6,7 +6,7 @@ import json
 import pickle
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -47,14 +47,14 @@ def seeded() -> bytes:
 
 
 @pytest.fixture
-def sandbox(seeded: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+def sandbox(seeded: bytes, environ: MutableMapping[str, str]) -> Iterator[Sandbox]:
     """Run them, with a token for all in the environment."""
     copy: Sandbox = pickle.loads(seeded)  # noqa: S301 - our own, of this process
     with running(copy) as sandbox:
         for name in SETTINGS:
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("ENVOY_BASE_URL", sandbox.base_url)
-        monkeypatch.setenv("ENVOY_BEARER_TOKEN", sandbox.bearer_token)
+            environ.pop(name, None)
+        environ["ENVOY_BASE_URL"] = sandbox.base_url
+        environ["ENVOY_BEARER_TOKEN"] = sandbox.bearer_token
         yield sandbox
 
 
@@ -288,10 +288,12 @@ def test_ctrl_c_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     assert (code, err) == (130, f"interrupted: {AGAIN}\n")
 
 
-def test_the_bar_counts_parts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_counts_parts(
+    capsys: pytest.CaptureFixture[str], environ: MutableMapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a terminal, one line tells how many parts are done and how many records they hold."""
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "xterm-256color")
+    environ["COLUMNS"] = "80"
+    environ["TERM"] = "xterm-256color"
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with Meter("calls") as meter:
         meter.show_parts(1, 2, 1_000)
@@ -300,16 +302,16 @@ def test_the_bar_counts_parts(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert drawn.splitlines()[-1].rstrip() == "✓ calls ━━━━━━━━ 2/2 parts · 2,500 records"
 
 
-def test_without_dask_one_line_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("without_dask")
+def test_without_dask_one_line_says_what_to_install(run: Run) -> None:
     """As wrong settings, and before anything is sent."""
-    monkeypatch.setitem(sys.modules, "distributed", None)
     code, err, _ = run("calls", "--to", "all", "--engine", "tcp://127.0.0.1:9")
     assert (code, err.count("\n"), "envoy-async[dask]" in err) == (2, 1, True), err
 
 
-def test_a_scheduler_that_is_not_there_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("impatient")
+def test_a_scheduler_that_is_not_there_is_one_line(run: Run) -> None:
     """After a while, and not for ever."""
-    monkeypatch.setattr("envoy_async.fleet._dask._TIMEOUT", 0.2)
     code, err, _ = run("calls", "--to", "all", "--engine", "tcp://127.0.0.1:9")
     assert (code, err.count("\n"), "no Dask scheduler answers at tcp://127.0.0.1:9" in err) == (1, 1, True), err
 

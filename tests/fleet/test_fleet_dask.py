@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from datetime import date, timedelta
 from functools import partial
 from importlib import import_module
@@ -106,13 +105,13 @@ async def test_the_scheduler_is_killed_on_the_way(known: Sandbox, cluster: _clus
 
 
 @pytest.fixture
-async def worker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+async def worker(environ: MutableMapping[str, str]) -> AsyncIterator[Any]:
     """Run a scheduler and a worker in this process, which reach a sandbox of three organizations."""
     clock = partial(float, _cluster.NOW)
     async with Sandbox(calls=150, loads=5, organizations=3, quota=None, clock=clock) as sandbox:
-        monkeypatch.setenv("ENVOY_BASE_URL", sandbox.base_url)
-        monkeypatch.setenv("ENVOY_BEARER_TOKEN", sandbox.bearer_token)
-        monkeypatch.delenv("ENVOY_API_KEY", raising=False)
+        environ["ENVOY_BASE_URL"] = sandbox.base_url
+        environ["ENVOY_BEARER_TOKEN"] = sandbox.bearer_token
+        environ.pop("ENVOY_API_KEY", None)
         quiet = {"dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
         scheduler = distributed.Scheduler(port=0, **quiet)
         async with scheduler, distributed.Worker(scheduler.address, nthreads=2, **quiet) as running:
@@ -182,9 +181,9 @@ async def test_functions_stay_where_they_are(worker: Any, tmp_path: Path) -> Non
     assert worker.sandbox.requests == []
 
 
-async def test_no_scheduler_and_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("impatient")
+async def test_no_scheduler_and_no_worker(tmp_path: Path) -> None:
     """An address that is none, one where nobody answers, and a cluster without a worker are errors that say so."""
-    monkeypatch.setattr("envoy_async.fleet._dask._TIMEOUT", 0.2)
     planned = plan("calls", ["org_a"], tmp_path)
     with pytest.raises(ConfigurationError, match="is no address of a scheduler"):
         await export_distributed(planned, "nothing://x")
@@ -195,8 +194,8 @@ async def test_no_scheduler_and_no_worker(tmp_path: Path, monkeypatch: pytest.Mo
             await export_distributed(planned, scheduler.address)
 
 
-async def test_dask_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("without_dask")
+async def test_dask_is_not_installed(tmp_path: Path) -> None:
     """Without Dask, an engine is an error that says what to install."""
-    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConfigurationError, match=r'pip install "envoy-async\[dask\]"'):
         await export_distributed(plan("calls", ["org_a"], tmp_path), "tcp://127.0.0.1:1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -27,13 +27,13 @@ FIRST = LAST - timedelta(days=29)
 
 
 @pytest.fixture
-async def sandbox(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sandbox]:
+async def sandbox(environ: MutableMapping[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sandbox]:
     """Run a sandbox of five organizations, which the environment leads to with a token for all of them."""
     async with Sandbox(calls=250, loads=5, organizations=5, quota=None, clock=partial(float, NOW)) as running:
-        monkeypatch.setenv("ENVOY_BASE_URL", running.base_url)
-        monkeypatch.setenv("ENVOY_BEARER_TOKEN", running.bearer_token)
-        monkeypatch.delenv("ENVOY_API_KEY", raising=False)
-        monkeypatch.delenv("ENVOY_REDIS_URL", raising=False)
+        environ["ENVOY_BASE_URL"] = running.base_url
+        environ["ENVOY_BEARER_TOKEN"] = running.bearer_token
+        environ.pop("ENVOY_API_KEY", None)
+        environ.pop("ENVOY_REDIS_URL", None)
         monkeypatch.setattr(_running, "_LONGEST", 0.0)  # wait for nothing
         yield running
 
@@ -77,18 +77,18 @@ async def test_days_into_a_storage(sandbox: Sandbox) -> None:
 
 
 async def test_a_deactivated_key_is_one_outcome(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, tmp_path: Path, environ: MutableMapping[str, str]
 ) -> None:
     """An organization whose own key was deactivated fails at once, by name; all others are there."""
     gone = sandbox.organization_ids[3]
-    monkeypatch.setenv(f"ENVOY_API_KEY_{gone.upper().replace('-', '_')}", "envai_live_deactivated")
+    environ[f"ENVOY_API_KEY_{gone.upper().replace('-', '_')}"] = "envai_live_deactivated"
     manifest = await export_distributed(plan("calls", sandbox.organization_ids, tmp_path))
     (failure,) = manifest.failures
     assert (failure.organization, failure.error, manifest.fetched) == (gone, "NotAuthenticatedError", 4)
     assert not manifest.complete
     assert b"deactivated" not in (tmp_path / "manifest.json").read_bytes()
     assert len([it for it in sandbox.requests if it.status == 401]) == 1
-    monkeypatch.delenv(f"ENVOY_API_KEY_{gone.upper().replace('-', '_')}")
+    del environ[f"ENVOY_API_KEY_{gone.upper().replace('-', '_')}"]
     again = await export_distributed(plan("calls", sandbox.organization_ids, tmp_path))
     assert (again.fetched, again.kept, again.proven) == (1, 4, True)
 
@@ -139,9 +139,11 @@ async def test_an_error_of_the_client_function(sandbox: Sandbox, tmp_path: Path)
     assert "vault.example.test" in str(manifest.failures[0].message)
 
 
-async def test_no_credentials_is_an_outcome(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_credentials_is_an_outcome(
+    sandbox: Sandbox, tmp_path: Path, environ: MutableMapping[str, str]
+) -> None:
     """Without any key, each shard says so, and is not tried again."""
-    monkeypatch.delenv("ENVOY_BEARER_TOKEN")
+    del environ["ENVOY_BEARER_TOKEN"]
     manifest = await export_distributed(plan("calls", sandbox.organization_ids, tmp_path))
     assert {shard.error for shard in manifest.failures} == {"ConfigurationError"}
     assert (manifest.failed, sandbox.requests) == (5, [])
@@ -197,7 +199,9 @@ async def test_organizations_of_one_key_share_a_client(sandbox: Sandbox) -> None
         assert own._transport.pool is not first._transport.pool
 
 
-async def test_clients_nobody_uses_are_closed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clients_nobody_uses_are_closed(
+    sandbox: Sandbox, environ: MutableMapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the clients that no shard uses, the latest 16 are kept; those in use are never closed."""
     closed: list[EnvoyClient] = []
 
@@ -206,7 +210,7 @@ async def test_clients_nobody_uses_are_closed(sandbox: Sandbox, monkeypatch: pyt
 
     monkeypatch.setattr(EnvoyClient, "close", close)
     for number in range(20):
-        monkeypatch.setenv(f"ENVOY_API_KEY_{number}", f"envai_live_{number}")
+        environ[f"ENVOY_API_KEY_{number}"] = f"envai_live_{number}"
     clients = Clients(from_environment)
     async with clients.of("0"):
         for number in range(1, 20):
@@ -219,10 +223,12 @@ async def test_clients_nobody_uses_are_closed(sandbox: Sandbox, monkeypatch: pyt
     assert len(set(closed)) == 20
 
 
-async def test_the_quota_store_of_the_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_quota_store_of_the_environment(
+    sandbox: Sandbox, environ: MutableMapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With `ENVOY_REDIS_URL`, all clients of a process share one store, which is closed with them."""
-    monkeypatch.setenv("ENVOY_REDIS_URL", "redis://127.0.0.1:1")
-    monkeypatch.setenv("ENVOY_API_KEY_ORG_B", "envai_live_b")
+    environ["ENVOY_REDIS_URL"] = "redis://127.0.0.1:1"
+    environ["ENVOY_API_KEY_ORG_B"] = "envai_live_b"
     made: list[object] = []
 
     def store(environ: object) -> object:
@@ -241,10 +247,10 @@ async def test_the_quota_store_of_the_environment(sandbox: Sandbox, monkeypatch:
     assert len(made) == 2
 
 
-def test_the_key_of_an_organization(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_of_an_organization(sandbox: Sandbox, environ: MutableMapping[str, str]) -> None:
     """Its own key comes first, then the key for all, then the token; none of them is shown."""
-    monkeypatch.setenv("ENVOY_API_KEY", "envai_live_all")
-    monkeypatch.setenv("ENVOY_API_KEY_ORG_1A_2B", "envai_live_own")
+    environ["ENVOY_API_KEY"] = "envai_live_all"
+    environ["ENVOY_API_KEY_ORG_1A_2B"] = "envai_live_own"
     own, other = from_environment("org_1a-2b"), from_environment("org_x")
     assert own._transport.pool.line == EnvoyClient("envai_live_own")._transport.pool.line
     assert other._transport.pool.line == EnvoyClient("envai_live_all")._transport.pool.line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -62,10 +62,10 @@ def test_parts_are_named_by_their_days() -> None:
     ]
 
 
-def test_a_plan_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_holds_no_secret(environ: MutableMapping[str, str]) -> None:
     """Neither a plan nor a shard has a key of the environment in it, whatever way they are written."""
-    monkeypatch.setenv("ENVOY_API_KEY", "envai_live_secret")
-    monkeypatch.setenv("ENVOY_BEARER_TOKEN", "token-secret")
+    environ["ENVOY_API_KEY"] = "envai_live_secret"
+    environ["ENVOY_BEARER_TOKEN"] = "token-secret"
     planned = plan("calls", ["org_a"], "s3://bucket/calls", filters={"status": CallStatus("COMPLETED")})
     written = [pickle.dumps(planned), pickle.dumps(list(planned)), planned.to_json(), repr(list(planned)).encode()]
     assert not [text for text in written if b"secret" in text]

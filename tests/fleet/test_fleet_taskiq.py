@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -108,9 +108,11 @@ class Queue:
 
 
 @pytest.fixture
-async def queue(own_redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Queue]:
+async def queue(
+    own_redis: RedisServer, tmp_path: Path, environ: MutableMapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Queue]:
     """Give a queue without workers; the sandbox has a quota that suffices."""
-    monkeypatch.setenv("ENVOY_REDIS_URL", own_redis.url)
+    environ["ENVOY_REDIS_URL"] = own_redis.url
     monkeypatch.setattr(sys, "path", [*sys.path, str(RECIPE.parent)])
     monkeypatch.delitem(sys.modules, RECIPE.stem, raising=False)  # that of the test before has another Redis
     recipe = importlib.import_module(RECIPE.stem)

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -251,12 +251,12 @@ async def test_the_password_is_not_shown(*, right: bool, caplog: pytest.LogCaptu
     assert PASSWORD not in shown
 
 
-def test_redis_server_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redis_server_missing(environ: MutableMapping[str, str]) -> None:
     """Where the program is missing, tests fail in CI, and are left out elsewhere; both say what to install."""
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setenv("CI", "true")
+    environ["PATH"] = ""
+    environ["CI"] = "true"
     with pytest.raises(pytest.fail.Exception, match="redis-server is missing"):
         RedisServer()
-    monkeypatch.delenv("CI")
+    del environ["CI"]
     with pytest.raises(pytest.skip.Exception, match="redis-server is missing"):
         RedisServer()
