@@ -45,6 +45,7 @@ nitpick_ignore = [
     for name in (
         *("Algorithm", "Credentials", "End", "Handler", "Redis", "Route", "Run", "Source"),
         "envoy_async.bulk._run.Paged",
+        "envoy_async.fleet._dask.DaskClient",
         "envoy_async.webhooks._reconcile.Client",
     )
 ]  # explained in place

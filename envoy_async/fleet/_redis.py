@@ -31,8 +31,7 @@ _PREFIX = "envoy-async:quota"
 _TIMEOUT = 0.25  # seconds for a connection or an answer
 _CONNECTIONS = 16  # at most; who finds none free waits
 _KNOWN = 600  # seconds for which a quota stays known
-_WAITS = 22  # seconds since a process last asked in which it is said to wait …
-_COUNTS = 300  # … and in which it is counted
+_COUNTS = 300  # seconds since a process last waited in which it is counted
 _FEW = 64  # kinds of buckets that are kept ready
 
 
@@ -158,15 +157,15 @@ class RedisDesk:
         if await self._redis.pttl(key) < wanted:
             await self._redis.set(key, "", px=wanted)
 
-    async def attend(self, line: str, now: float) -> tuple[int, int]:
-        """Sign in; tells how many processes wait at this moment, and how many there are."""
+    async def attend(self, line: str, now: float, until: float) -> tuple[int, int]:
+        """Sign in as one who waits until a time; tells how many processes wait, and how many there are."""
         key = _key(line, "processes")
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.zremrangebyscore(key, "-inf", now - _COUNTS)
-            pipe.zadd(key, {self._name: now})
-            pipe.zcount(key, now - _WAITS, "+inf")
+            pipe.zadd(key, {self._name: until})
+            pipe.zcount(key, now, "+inf")
             pipe.zcard(key)
-            pipe.expire(key, _COUNTS)
+            pipe.expire(key, 2 * _COUNTS)
             _, _, waiting, processes, _ = await pipe.execute()
         return int(waiting), int(processes)
 

@@ -83,8 +83,8 @@ class Desk(Protocol):
         """Note a pause; one that is longer stands."""
         ...
 
-    async def attend(self, line: str, now: float) -> tuple[int, int]:
-        """Sign in; tells how many processes wait at this moment, and how many there are."""
+    async def attend(self, line: str, now: float, until: float) -> tuple[int, int]:
+        """Sign in as one who waits until a time; tells how many processes wait, and how many there are."""
         ...
 
 
@@ -98,7 +98,8 @@ class _Line:
     owed: int = 0
     """Requests granted before the quota was known, which no bucket was charged with."""
     refused: bool = False
-    """Whether the last wish was."""
+    """Whether the last wish was, and then for how many seconds."""
+    wait: float = 0.0
     era: bytes = b""
     seen_at: float = -math.inf
     signed_in_at: float = -math.inf
@@ -198,9 +199,8 @@ class Sharing:
         count = 1 if mine.refused else count  # who asks for more would be overtaken by those who ask for one
         charge = await self._take(line, parts, count, patient=patient)
         mine.refused = not charge.granted
-        if charge.granted:
-            return Lease(count, 0.0, self._standing(mine, 0.0))
-        return Lease(0, charge.retry_after + self._spread(mine, parts), self._standing(mine, 0.0))
+        mine.wait = 0.0 if charge.granted else charge.retry_after + self._spread(mine, parts)
+        return Lease(count if charge.granted else 0, mine.wait, self._standing(mine, 0.0))
 
     async def _look(self, line: str, mine: _Line, told: Known | None) -> Look:
         """Find out what is known, sign in now and then, and tell what is new."""
@@ -208,7 +208,8 @@ class Sharing:
         look = await self._desk.look(line, mine.window)
         if now >= mine.signed_in_at + _HEARTBEAT:
             mine.signed_in_at = now
-            mine.waiting, mine.processes = await self._desk.attend(line, look.now)
+            until = look.now + _HEARTBEAT + max(_HEARTBEAT, mine.wait)
+            mine.waiting, mine.processes = await self._desk.attend(line, look.now, until)
         mine.known = _better(look.known, told)
         if mine.known is not None and mine.known != look.known:
             if look.known is not None and look.known.window != mine.known.window:

@@ -91,8 +91,12 @@ async def told(desk: Desk, other: Desk, line: str) -> list[object]:
     await desk.learn(line, Known(50, 6.0), first=False)
     third = await other.look(line, 600.0)
     now = second.now
-    counts = [await desk.attend(line, now), await other.attend(line, now + 5.0), await other.attend(line, now + 40.0)]
-    gone = await other.attend(line, now + 1_000.0)
+    counts = [
+        await desk.attend(line, now, now + 6.0),
+        await other.attend(line, now + 5.0, now + 7.0),
+        await other.attend(line, now + 40.0, now + 41.0),
+    ]
+    gone = await other.attend(line, now + 1_000.0, now + 1_001.0)
     return [
         first.known,
         first.pause,
@@ -137,6 +141,6 @@ async def test_the_model_counts_what_it_is_asked() -> None:
     """A look is one round trip of six commands, a charge one script, signing in one round trip of five."""
     redis = modelled()
     desk = ModelledDesk(redis, 0)
-    await asyncio.gather(desk.look(LINE, 60.0), desk.charge(LINE, HOURS.steady, 1), desk.attend(LINE, 0.0))
+    await asyncio.gather(desk.look(LINE, 60.0), desk.charge(LINE, HOURS.steady, 1), desk.attend(LINE, 0.0, 1.0))
     assert (redis.asks, redis.trips, redis.commands, redis.scripts) == (1, 3, 12, 1)
     assert redis.per_second == {0: 12}

@@ -80,7 +80,9 @@ async def test_processes_are_counted(redis_server: str, line: str) -> None:
     for store in stores:
         await lease(store, line)
     desk = RedisDesk(redis := connect(redis_server))
-    assert await desk.attend(line, (await desk.look(line, 60.0)).now) == (4, 4)
+    now = (await desk.look(line, 60.0)).now
+    assert await desk.attend(line, now, now + 1.0) == (4, 4)
+    assert await desk.attend(line, now + 10.0, now + 11.0) == (1, 4)
     await redis.aclose()
 
 

@@ -58,7 +58,7 @@ class Desk:
             raise self.down
         self.paused_until = max(self.paused_until, self.now + seconds)
 
-    async def attend(self, line: str, now: float) -> tuple[int, int]:
+    async def attend(self, line: str, now: float, until: float) -> tuple[int, int]:
         """Tell how many there are."""
         return self.processes
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable
 
 import attrs
 
 from envoy_async.fleet._buckets import Bucket
-from envoy_async.fleet._redis import _COUNTS, _KNOWN, _WAITS  # pyright: ignore[reportPrivateUsage]
+from envoy_async.fleet._redis import _COUNTS, _KNOWN  # pyright: ignore[reportPrivateUsage]
 from envoy_async.fleet._sharing import Charge, Known, Look
 
 _SPAN = 1000  # seconds in which a bucket's rate is a whole number
@@ -32,9 +33,9 @@ class _Kept:
     paused_until: float = 0.0
     era: int = 0
     era_until: float = 0.0
-    waiting: dict[int, float] = attrs.field(factory=dict[int, float])
-    quiet: dict[int, float] = attrs.field(factory=dict[int, float])
-    """When each process signed in last, the longest ago first: those who still wait, and the others."""
+    until: dict[int, float] = attrs.field(factory=dict[int, float])
+    order: list[tuple[float, int]] = attrs.field(factory=list[tuple[float, int]])
+    """Until when each process waits, and the same in this order."""
 
 
 class ModelledRedis:
@@ -129,19 +130,16 @@ class ModelledDesk:
             await self._redis.reached(1)
             self._redis.kept(line).paused_until = until
 
-    async def attend(self, line: str, now: float) -> tuple[int, int]:
-        """Sign in; tells how many processes wait at this moment, and how many there are."""
+    async def attend(self, line: str, now: float, until: float) -> tuple[int, int]:
+        """Sign in as one who waits until a time; tells how many processes wait, and how many there are."""
         await self._redis.reached(5)
         kept = self._redis.kept(line)
-        kept.waiting.pop(self._name, None)
-        kept.quiet.pop(self._name, None)
-        kept.waiting[self._name] = now
-        _pass(kept.waiting, kept.quiet, now - _WAITS)
-        _pass(kept.quiet, {}, now - _COUNTS)
-        return len(kept.waiting), len(kept.waiting) + len(kept.quiet)
-
-
-def _pass(these: dict[int, float], others: dict[int, float], before: float) -> None:
-    """Pass those on who signed in before a time."""
-    while these and these[first := next(iter(these))] < before:
-        others[first] = these.pop(first)
+        if (before := kept.until.get(self._name)) is not None:
+            del kept.order[bisect_left(kept.order, (before, self._name))]
+        kept.until[self._name] = until
+        insort(kept.order, (until, self._name))
+        gone = bisect_left(kept.order, (now - _COUNTS, -1))
+        for _, name in kept.order[:gone]:
+            del kept.until[name]
+        del kept.order[:gone]
+        return len(kept.order) - bisect_left(kept.order, (now, -1)), len(kept.order)
