@@ -155,9 +155,11 @@ def _lines(to: str, manifest: FleetManifest) -> list[tuple[str, str]]:
     refused = f", {manifest.rate_limited:,} refused for quota (429)" if manifest.rate_limited else ""
     noun = "recording" if manifest.resource == "recordings" else "record"
     parts = f"{manifest.fetched:,} fetched, {manifest.kept:,} there already, {manifest.failed:,} failed"
+    troubles = sorted({shard.quota_trouble for shard in manifest.shards if shard.quota_trouble})
+    alone = f"; Redis was out of reach: {', '.join(troubles)}" if troubles else ""
     return [
         ("parts", f"{manifest.parts:,} of {counted(manifest.organizations, 'organization')}: {parts}"),
-        ("asked", f"{counted(manifest.requests, 'request')}{refused}"),
+        ("asked", f"{counted(manifest.requests, 'request')}{refused}{alone}"),
         ("written", f"{counted(manifest.records, noun)}, {size(manifest.bytes)}, to {to}"),
         ("proven", "complete, by the listings themselves" if manifest.proven else f"no: {doubts(manifest.doubts)}"),
     ]

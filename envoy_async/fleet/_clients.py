@@ -130,6 +130,11 @@ class Clients:
             held.users -= 1
             await self._let_go()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the Redis of the environment is out of reach; `None` while it is not, or there is none."""
+        return None if self._store is None else self._store.trouble
+
     def _made(self, organization: str | None) -> EnvoyClient:
         if self._make is not from_environment:
             return self._make(organization)

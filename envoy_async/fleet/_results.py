@@ -75,6 +75,9 @@ class ShardResult:
     there: int = 0
     failed: int = 0
     """Of recordings: how many were fetched, were there already, and failed."""
+    quota_trouble: str | None = None
+    """Why the Redis at `ENVOY_REDIS_URL` was out of reach, such as `AuthenticationError`; then each process kept to its
+    part of the quota."""
     proven: bool = False
     doubts: tuple[str, ...] = ()
     error: str | None = None

@@ -65,7 +65,8 @@ async def attempt(shard: Shard, clients: Clients, to: str) -> ShardResult:
     """Run a shard with the client of its organization; as `run_shard`."""
     try:
         async with clients.of(shard.organization) as envoy:
-            return await run_shard(shard, envoy, to)
+            result = await run_shard(shard, envoy, to)
+            return attrs.evolve(result, quota_trouble=clients.trouble)
     except FINAL as error:  # there is no client
         return of_error(shard, error)
 

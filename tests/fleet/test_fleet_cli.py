@@ -120,6 +120,14 @@ def test_run_again_it_asks_for_nothing(run: Run, sandbox: Sandbox) -> None:
     assert sandbox.requests == []
 
 
+def test_a_redis_out_of_reach_is_told(run: Run, environ: MutableMapping[str, str]) -> None:
+    """Everything is fetched all the same, and one word says why the quota was not shared."""
+    environ["ENVOY_REDIS_URL"] = "redis://127.0.0.1:1"
+    code, _, told = run("loads", "--to", "all")
+    assert code == 0
+    assert told["asked"].endswith("; Redis was out of reach: ConnectionError")
+
+
 @pytest.mark.parametrize("between", [",", "\n", " , \n"])
 def test_a_file_names_the_organizations(run: Run, sandbox: Sandbox, between: str) -> None:
     """With commas, blanks, or ends of lines between them."""

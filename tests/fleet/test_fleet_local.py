@@ -247,6 +247,21 @@ async def test_the_quota_store_of_the_environment(
     assert len(made) == 2
 
 
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "nonsense"])
+async def test_a_redis_that_is_out_of_reach(
+    url: str, sandbox: Sandbox, tmp_path: Path, environ: MutableMapping[str, str]
+) -> None:
+    """Everything is fetched, and the manifest tells why Redis was not asked; an address that is none fails each shard."""
+    environ["ENVOY_REDIS_URL"] = url
+    manifest = await export_distributed(plan("loads", sandbox.organization_ids, tmp_path))
+    if url == "nonsense":
+        assert {shard.error for shard in manifest.failures} == {"ConfigurationError"}
+        assert manifest.failed == 5
+    else:
+        assert (manifest.complete, manifest.fetched) == (True, 5)
+        assert {shard.quota_trouble for shard in manifest.shards} == {"ConnectionError"}
+
+
 def test_the_key_of_an_organization(sandbox: Sandbox, environ: MutableMapping[str, str]) -> None:
     """Its own key comes first, then the key for all, then the token; none of them is shown."""
     environ["ENVOY_API_KEY"] = "envai_live_all"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import math
 import multiprocessing
 import time
 import tracemalloc
@@ -28,7 +27,7 @@ from envoy_async.sandbox import Sandbox
 from tests.simulations._servers import WINDOW
 
 CLIENTS = 200
-RATE, BURST = 97.0, 69.0  # requests of one organization per minute, and at once after a quiet minute
+RATE, BURST = 97.0, 70.0  # requests of one organization per minute, and at once after a quiet minute
 AT_ONCE, ANSWER = 4, 0.2  # shards of a worker at once; seconds for a request
 SHARDS = 5  # of 30 days, 7 days each
 
@@ -90,12 +89,13 @@ def organizations(table: Table, bytes_each: float) -> None:
 def reckoned(count: int, requests: int, workers: int) -> tuple[str, ...]:
     """Reckon how long it takes to send so many requests for each organization, and what holds it up."""
     slots = min(ON_THE_WAY, workers * AT_ONCE)
-    together = max(1.0, min(count, slots / SHARDS))  # the shards of an organization follow each other
-    by_quota = count / together * max(0.0, requests - BURST) / RATE * WINDOW
+    together = min(count, slots)  # the first days of all organizations come first
+    each = max(0.0, requests - BURST) / RATE * WINDOW
+    shard = max(0.0, requests / SHARDS - BURST) / RATE * WINDOW
+    by_quota = max(each, count / together * SHARDS * shard)
     by_answers = count * requests * ANSWER / min(slots, count * SHARDS)
     why = "quota" if by_quota > by_answers else "answers"
-    busy = math.ceil(together)
-    return f"{count:,}", f"{requests:,}", f"{workers:,}", f"{busy:,}", duration(max(by_quota, by_answers)), why
+    return f"{count:,}", f"{requests:,}", f"{workers:,}", f"{together:,}", duration(max(by_quota, by_answers)), why
 
 
 def duration(seconds: float) -> str:

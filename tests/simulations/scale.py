@@ -40,7 +40,6 @@ BEGIN, END = "<!--- simulated: made by tests/simulations/scale.py -->\n", "<!---
 LINE, TASKS, ENOUGH = "general", 2, 0.5  # tasks of a process; of all together, for each request per second
 ROUND_TRIP, START = 0.001, 10.0  # seconds: to Redis and back; in which all processes begin
 USED, REFUSED, LONGEST = 0.95, 0.005, 2.0  # limits; the last is seconds for an interactive call
-USED_ALONE = 0.90  # by one process of a large quota, which spaces its requests evenly and then waits for leases
 FLEETS = {  # quota per minute: processes, and seconds that are measured
     100: {1: 180.0, 10: 180.0, 100: 180.0, 1_000: 180.0, 10_000: 60.0},
     6_000: {1: 180.0, 10: 60.0, 100: 60.0, 1_000: 60.0, 10_000: 30.0},
@@ -106,8 +105,7 @@ class Found:
     @property
     def good(self) -> bool:
         """Whether it is within the limits."""
-        alone = self.fleet.processes == 1 and self.fleet.quota > 100
-        return self.used >= (USED_ALONE if alone else USED) and self.refused <= REFUSED and self.longest <= LONGEST
+        return self.used >= USED and self.refused <= REFUSED and self.longest <= LONGEST
 
 
 class Process:
