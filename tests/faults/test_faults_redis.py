@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import subprocess
 import sys
 import time
 
@@ -116,10 +115,12 @@ asyncio.run(take())
 async def test_fault_076_a_process_dies_holding_leases(own_redis: RedisServer) -> None:
     """What it had leased is lost and comes back with time; nobody waits for the dead."""
     known = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen([sys.executable, "-c", HOLDER, own_redis.url], env=known, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        assert await asyncio.to_thread(holder.stdout.readline) == b"taken\n"
-        holder.kill()
+    pipe = asyncio.subprocess.PIPE
+    holder = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, own_redis.url, env=known, stdout=pipe)
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"taken\n"
+    holder.kill()
+    await holder.communicate()
     store, granted = RedisQuotaStore(own_redis.url), 0
     while (await store.lease("line", 1, limit=100, window=60.0, patient=False)).granted:
         granted += 1

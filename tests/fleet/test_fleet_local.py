@@ -251,7 +251,7 @@ async def test_the_quota_store_of_the_environment(
 async def test_a_redis_that_is_out_of_reach(
     url: str, sandbox: Sandbox, tmp_path: Path, environ: MutableMapping[str, str]
 ) -> None:
-    """Everything is fetched, and the manifest tells why Redis was not asked; an address that is none fails each shard."""
+    """All is fetched, and the manifest tells why Redis was not asked; an address that is none fails each shard."""
     environ["ENVOY_REDIS_URL"] = url
     manifest = await export_distributed(plan("loads", sandbox.organization_ids, tmp_path))
     if url == "nonsense":
