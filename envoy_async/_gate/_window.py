@@ -217,8 +217,8 @@ class Window:
             return max(0.0, self._sent_at + _FIRST - now) if self.in_flight and not self._asked else 0.0
         self._forget(now)
         log, most = self._log, SHARE * quota.limit
-        if not quota.foreign and self._overtakes(now, patient=patient):
-            most = quota.limit  # the rest is for those whom a patient run would hold up
+        if not quota.foreign and (not quota.infers or self._overtakes(now, patient=patient)):
+            most = quota.limit  # the rest is for those whom a patient run would hold up, or a store keeps it
         over = self.in_flight + len(log) + quota.foreign - most
         if over < 0:
             return 0.0

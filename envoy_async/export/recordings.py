@@ -89,10 +89,15 @@ def recordings(
     Raises:
         ConfigurationError: fsspec, or what it needs for this URL, is not installed.
     """
-    store = remote(str(to)) if "://" in str(to) else _Folder(Path(to))
+    store = store_of(to)
     there: dict[str, int] = {}
     job = partial(_stored, envoy, store, there, verify=verify)
     return bulk.map(job, _Available(calls, store, there), concurrency=concurrency)
+
+
+def store_of(to: str | Path) -> Store:
+    """Find the folder, or the place that fsspec knows, that a path or a URL names."""
+    return remote(str(to)) if "://" in str(to) else _Folder(Path(to))
 
 
 def without_user_info(text: str) -> str:

@@ -54,7 +54,7 @@ class Cut:
     burst: Bucket | None
     steady: Bucket
     few: int
-    """Requests that patient tasks leave in the burst bucket to the others."""
+    """Requests that patient tasks leave in the burst bucket to the others; taken down to so many, it was no burst."""
 
     @property
     def interval(self) -> float:

@@ -34,7 +34,8 @@ def from_environment(organization: str | None, *, quota_store: QuotaStore | None
 
     The key is `ENVOY_API_KEY_<ID>` when that is set, where the id is in capitals and has `_` for every sign that is
     neither letter nor digit, such as `ENVOY_API_KEY_ORG_1A2B`. Else it is `ENVOY_API_KEY`, else `ENVOY_BEARER_TOKEN`.
-    `ENVOY_BASE_URL` is heeded too. With `ENVOY_REDIS_URL`, the quota is shared through that Redis.
+    `ENVOY_BASE_URL` is heeded too. With `ENVOY_REDIS_URL`, the quota is shared through that Redis; the connection to
+    it ends with the event loop, not with the client.
 
     Args:
         organization: its id; `None` for the organization of the key itself.

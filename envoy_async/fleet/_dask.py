@@ -26,11 +26,20 @@ ON_THE_WAY = 1_000
 _TIMEOUT = 30.0  # seconds to find the scheduler, and one worker
 
 
+class DaskScheduler(Protocol):
+    """What a client knows of its scheduler."""
+
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        ...
+
+
 class DaskClient(Protocol):
     """A `distributed.Client`, of which only the address of its scheduler is used, and how it is secured."""
 
     @property
-    def scheduler(self) -> Any:
+    def scheduler(self) -> DaskScheduler:
         """What speaks to the scheduler."""
         ...
 
@@ -49,13 +58,27 @@ async def dask(
     distributed, worker = await asyncio.to_thread(_loaded)
     async with await _connected(distributed, engine) as cluster:
         token = f"envoy-{secrets.token_hex(4)}"
-        await cluster.register_plugin(worker.Plugin(token, named))
+        await _prepare(cluster, worker.Plugin(token, named))
         try:
             yield _Run(cluster, worker.run, token, to, retries)
         finally:
             if cluster.status == "running":  # else the scheduler is gone, and nothing can be told
                 with suppress(Exception):
                     await asyncio.wait_for(cluster.unregister_worker_plugin(token), _TIMEOUT)
+
+
+async def _prepare(cluster: Any, plugin: object) -> None:
+    """Give every worker what it needs, those that come later, too."""
+    try:
+        await asyncio.wait_for(cluster.register_plugin(plugin), _TIMEOUT)
+    except TimeoutError:
+        raise TransportError("the workers of the Dask cluster do not answer") from None
+    except Exception as error:  # noqa: BLE001 - Dask raises what it likes, with tracebacks of workers in the text
+        name = type(error).__name__
+        msg = f"a worker of the Dask cluster cannot run shards ({name}): install the same envoy-async there as here"
+    else:
+        return
+    raise ConfigurationError(msg)
 
 
 def _loaded() -> tuple[Any, Any]:

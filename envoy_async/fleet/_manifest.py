@@ -100,10 +100,9 @@ def claim(place: Place, plan: Plan) -> None:
     Raises:
         ConfigurationError: another plan is there.
     """
-    there = place.read(PLAN)
-    if there is None:
+    if place.read(PLAN) is None:
         place.write(PLAN, plan.to_json())
-    elif there != plan.to_json():
+    if place.read(PLAN) != plan.to_json():  # also when another was faster
         msg = f"{place.path(PLAN)} is of another plan: give this one a target of its own"
         raise ConfigurationError(msg)
 

@@ -8,6 +8,7 @@ manifest without a part is what a killed worker left, and a part without a manif
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -98,7 +99,12 @@ class _Disk:
     def write(self, name: str, content: bytes) -> None:
         """Write a small file, whole or not at all."""
         self.make(name.rpartition("/")[0])
-        write_whole(self.folder / name, content)
+        draft = self.folder / f"{name}.{secrets.token_hex(4)}"  # of nobody else who writes the same
+        try:
+            write_whole(draft, content)
+            draft.replace(self.folder / name)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def make(self, folder: str) -> str:
         """Make a folder, and name it in full."""

@@ -32,6 +32,7 @@ RECORDINGS = "recordings"
 _LISTED = "calls"  # whose recordings they are
 _OWN = {"start_date", "end_date", "page", "limit", "order_by", "order_desc"}  # parameters of `list` that are not given
 _ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_FORMAT = re.compile(r"[a-z]+(\.(gz|zst))?")
 _DEFAULT = "jsonl"
 
 
@@ -167,10 +168,11 @@ def plan(
 
 
 def _organizations(given: Sequence[str | None]) -> tuple[str | None, ...]:
-    if isinstance(given, str):
-        raise refused("organizations", "organizations is one text; put it in a list")
-    for organization in given:
-        if organization is not None and not _ID.fullmatch(organization):
+    if isinstance(given, str) or not isinstance(given, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise refused("organizations", "organizations must be a list, whose order stays the same")
+    named: list[object] = [*given]
+    for organization in named:
+        if organization is not None and not (isinstance(organization, str) and _ID.fullmatch(organization)):
             raise refused("organizations", "an organization is named by its id: letters, digits, _ and -")
     if not given or len(set(given)) < len(given):
         raise refused("organizations", "organizations must be at least one, and none of them twice")
@@ -181,7 +183,7 @@ def _target(to: str) -> str:
     if without_user_info(to) != to:
         msg = "to must not hold user info: a plan holds no secret, so give each worker its credentials where it runs"
         raise ConfigurationError(msg)
-    if to in {"", "-"}:
+    if to in {"", "-", "None"} or to.rstrip("/").endswith(":"):
         raise ConfigurationError("to must be a folder or a URL: a fleet writes many files")
     return to.rstrip("/") if "://" in to else str(Path(to).resolve())
 
@@ -206,6 +208,8 @@ def _check(planned: Plan) -> None:
         if name not in known:
             raise refused(name, f"{planned.resource} takes no {name}; it takes {', '.join(known)}")
     item = planned.item  # which refuses values that cannot be sent
+    if planned.resource != RECORDINGS and not _FORMAT.fullmatch(planned.format):
+        raise refused("format", "format must be an ending such as jsonl, csv.gz, or parquet")
     if planned.resource != RECORDINGS:
         target_of(f"part.{planned.format}", item)
     elif planned.format != _DEFAULT:

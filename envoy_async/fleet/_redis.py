@@ -42,8 +42,8 @@ class RedisQuotaStore:
     quota, whatever the event loop, process, or machine; those with others do not get in each other's way.
 
     While Redis cannot be reached, each process keeps to its part of the quota, by the number of processes that were
-    there last. It says so once in the log `envoy_async`, and asks Redis again every two seconds. No call waits for
-    Redis for more than a quarter of a second.
+    there last. It says so once in the log `envoy_async`, and asks Redis again after two to eight seconds. No call waits
+    for Redis for more than half a second.
 
     Args:
         url: the address: `redis://…`, `rediss://…`, or `unix://…`; user and password may stand in it.
@@ -63,6 +63,7 @@ class RedisQuotaStore:
             msg = "processes must be a whole number of at least 1"
             raise ConfigurationError(msg)
         self._processes = processes
+        self._name = secrets.token_hex(8)
         self._open: dict[asyncio.AbstractEventLoop, tuple[Sharing, AsyncGenerator[None, None]]] = {}
 
     async def lease(self, line: str, count: int, *, limit: int | None, window: float, patient: bool) -> Lease:
@@ -91,7 +92,7 @@ class RedisQuotaStore:
     async def _here(self) -> Sharing:
         loop = asyncio.get_running_loop()
         if loop not in self._open:
-            desk = RedisDesk(_connected(self._url))
+            desk = RedisDesk(_connected(self._url), self._name)
             sharing = Sharing(desk, loop.time, Random(), self._processes)  # noqa: S311 - jitter
             keeper = self._keep(loop, desk)  # suspended until the loop ends, which closes what is suspended in it
             self._open[loop] = sharing, keeper
@@ -109,13 +110,13 @@ class RedisQuotaStore:
 class RedisDesk:
     """The numbers in Redis."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, name: str) -> None:
         from ._throttled import store_over
 
         self._redis = redis
         self._store = store_over(redis)
         self._limiters: dict[Bucket, Throttled] = {}
-        self._name = secrets.token_hex(8)
+        self._name = name
 
     async def look(self, line: str, window: float) -> Look:
         """Tell what is known, in one round trip."""

@@ -8,6 +8,7 @@ that a person has to look at.
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from ..errors import ConfigurationError
 from ..export import Manifest
 from ..export._manifest import id_digest
 from ..export._threads import in_thread
-from ..export.recordings import StoredRecording, recordings
+from ..export.recordings import StoredRecording, recordings, store_of
 from ..models import Call
 from ._clients import Clients
 from ._places import Place, manifest_name, place_of
@@ -53,12 +54,22 @@ async def run_shard(shard: Shard, envoy: EnvoyClient, to: str | Path) -> ShardRe
         OSError: the disk is full, or the storage does not answer; what was fetched into a folder is kept.
     """
     try:
+        _check(shard, envoy)
         place = await in_thread(partial(place_of, str(to)))
         if shard.resource == RECORDINGS:
             return await _recordings(shard, envoy, place)
         return await _listing(shard, envoy, place)
     except FINAL as error:
         return of_error(shard, error)
+
+
+def _check(shard: Shard, envoy: EnvoyClient) -> None:
+    """Refuse a client that asks for another organization."""
+    transport = envoy._transport  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - nobody else has to know
+    named = transport.settings.organization_id
+    if None not in {named, shard.organization} and named != shard.organization:
+        msg = f"the client is one of {named}, and the shard of {shard.organization}"
+        raise ConfigurationError(msg)
 
 
 async def attempt(shard: Shard, clients: Clients, to: str) -> ShardResult:
@@ -122,23 +133,28 @@ class _Fetched:
 
     filters: dict[str, str]
     """Of the listing of the calls."""
+    names: tuple[str, ...]
+    """Of the files."""
     result: ShardResult
 
 
 async def _recordings(shard: Shard, envoy: EnvoyClient, place: Place) -> ShardResult:
     pages, beside = shard.listing(envoy), manifest_name(shard.part)
+    folder = await in_thread(partial(place.make, "/".join(filter(None, (shard.folder, RECORDINGS)))))
     there = await in_thread(partial(place.read, beside))
     if there is not None:
-        return _all_there(there, pages, place.path(beside))
-    folder = await in_thread(partial(place.make, "/".join(filter(None, (shard.folder, RECORDINGS)))))
-    result = await _download(shard, envoy, pages, folder)
+        kept = await in_thread(partial(_all_there, there, pages, place.path(beside), folder))
+        if kept is not None:
+            return kept
+    result, names = await _download(shard, envoy, pages, folder)
     if not result.failed:
-        done = _Fetched(filters=dict(pages.filters), result=result)
+        done = _Fetched(filters=dict(pages.filters), names=names, result=result)
         await in_thread(partial(place.write, beside, msgspec.json.encode(done)))
     return result
 
 
-def _all_there(told: bytes, pages: Pages[Record], path: str) -> ShardResult:
+def _all_there(told: bytes, pages: Pages[Record], path: str, folder: str) -> ShardResult | None:
+    """Give what was told when all was fetched; `None` when a file is gone since."""
     try:
         done = msgspec.json.decode(told, type=_Fetched)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -146,20 +162,27 @@ def _all_there(told: bytes, pages: Pages[Record], path: str) -> ShardResult:
     if done is None or done.filters != dict(pages.filters):
         msg = f"{path} is of other calls, or of another version: move it away, and run it again"
         raise ConfigurationError(msg)
+    if not store_of(folder).look().keys() >= set(done.names):
+        return None
     it = done.result
     return attrs.evolve(
         it, outcome="kept", requests=0, rate_limited=0, waited=0.0, fetched=0, there=it.fetched + it.there
     )
 
 
-async def _download(shard: Shard, envoy: EnvoyClient, pages: Pages[Record], folder: str) -> ShardResult:
+async def _download(
+    shard: Shard, envoy: EnvoyClient, pages: Pages[Record], folder: str
+) -> tuple[ShardResult, tuple[str, ...]]:
+    names: list[str] = []
     result = ShardResult(part=shard.part, organization=shard.organization, outcome="fetched")
     found = recordings(envoy, cast("Pages[Call]", pages), folder, verify=False)
     async with aclosing(found) as outcomes:
         async for outcome in outcomes:
             result = _counted(result, outcome)
+            if outcome.error is None:
+                names.append(outcome.result().where.replace(os.sep, "/").rpartition("/")[2])
     report = pages.report
-    return attrs.evolve(
+    whole = attrs.evolve(
         result,
         requests=report.requests,
         rate_limited=report.rate_limited,
@@ -167,6 +190,7 @@ async def _download(shard: Shard, envoy: EnvoyClient, pages: Pages[Record], fold
         proven=report.proven and not result.failed,
         doubts=report.doubts,
     )
+    return whole, tuple(names)
 
 
 def _counted(result: ShardResult, outcome: Outcome[Call, StoredRecording]) -> ShardResult:

@@ -10,6 +10,7 @@ bucket is emptied, and only the even pace is left.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections import deque
@@ -25,13 +26,12 @@ from ._buckets import Bucket, Cut, cut, late
 
 T = TypeVar("T")
 _PATIENCE = 0.2  # seconds for all that is asked at once; a gate waits 0.4
-_ALONE = 2.0  # seconds, and up to a quarter more, until a desk that failed is asked again
+_ALONE, _LONGEST_ALONE = 2.0, 6.0  # seconds, and up to a quarter more, until a desk that failed is asked again
 _PART = 0.9  # of the quota is for those who cannot ask
 _HEARTBEAT = 1.0  # seconds
 _SLACK = 1.0  # seconds by which clocks may differ in length, over a window
 _SPREAD = 0.5  # of the time in which each who waits gets a request: more would leave some unused
 _LONGEST = 18.0  # seconds of that time: gates ask again after 20, and all who wait are to wait by chance
-_REST = 1  # request left in the burst bucket is no burst
 _logger = logging.getLogger("envoy_async")
 
 
@@ -97,9 +97,12 @@ class _Line:
     processes: int = 1
     owed: int = 0
     """Requests granted before the quota was known, which no bucket was charged with."""
+    ahead: float | None = None
+    """How much the desk's clock is ahead of this process's."""
     refused: bool = False
-    """Whether the last wish was, and then for how many seconds."""
+    """Whether the last wish was."""
     wait: float = 0.0
+    """For how many seconds it was."""
     era: bytes = b""
     seen_at: float = -math.inf
     signed_in_at: float = -math.inf
@@ -131,6 +134,7 @@ class Sharing:
         self._processes = processes
         self._lines: dict[str, _Line] = {}
         self._alone_until = -math.inf
+        self._failures = 0
         self.trouble: str | None = None
         """Why the desk is not asked at the moment."""
 
@@ -176,12 +180,14 @@ class Sharing:
         except Exception as error:  # noqa: BLE001 - whatever the desk's libraries raise, calls go on without it
             self._leave(error)
             return None
-        self.trouble = None
+        self.trouble, self._failures = None, 0
         return answer
 
     def _leave(self, error: Exception) -> None:
         """Go on without the desk for a while; say so once, and never what an error of Redis may quote."""
-        self._alone_until = self._clock() + _ALONE * self._random.uniform(1.0, 1.25)
+        self._failures += 1
+        alone = min(_ALONE * self._failures, _LONGEST_ALONE)  # a resolver that hangs takes a thread each time
+        self._alone_until = self._clock() + alone * self._random.uniform(1.0, 1.25)
         if self.trouble is None:
             name = type(error.__cause__ or error).__name__
             _logger.warning("the shared quota is out of reach (%s): this process keeps to its part of it", name)
@@ -205,11 +211,15 @@ class Sharing:
     async def _look(self, line: str, mine: _Line, told: Known | None) -> Look:
         """Find out what is known, sign in now and then, and tell what is new."""
         now = self._clock()
-        look = await self._desk.look(line, mine.window)
-        if now >= mine.signed_in_at + _HEARTBEAT:
-            mine.signed_in_at = now
-            until = look.now + _HEARTBEAT + max(_HEARTBEAT, mine.wait)
-            mine.waiting, mine.processes = await self._desk.attend(line, look.now, until)
+        asking = self._desk.look(line, mine.window)
+        if mine.ahead is None or now < mine.signed_in_at + _HEARTBEAT:
+            look = await asking
+        else:  # at the same time, since Redis may be far away
+            mine.signed_in_at, at = now, now + mine.ahead
+            until = at + _HEARTBEAT + max(_HEARTBEAT, mine.wait)
+            look, counts = await asyncio.gather(asking, self._desk.attend(line, at, until))
+            mine.waiting, mine.processes = counts
+        mine.ahead = look.now - now
         mine.known = _better(look.known, told)
         if mine.known is not None and mine.known != look.known:
             if look.known is not None and look.known.window != mine.known.window:
@@ -250,7 +260,7 @@ class Sharing:
         if parts.burst is not None:
             charge = await self._desk.charge(line, parts.burst.keeping(few), count)
             if charge.granted:
-                if charge.remaining > _REST:
+                if charge.remaining > parts.few:
                     await self._desk.charge(line, parts.steady.owing, count)
                 return charge
             wait = charge.retry_after

@@ -173,6 +173,21 @@ async def test_a_worker_that_cannot_be_told(worker: Any, tmp_path: Path, monkeyp
     assert (await export_distributed(planned, worker.scheduler.address)).complete
 
 
+async def test_workers_that_cannot_be_prepared(worker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers without this package, and those that do not answer, are one error that says so."""
+    troubles: list[Exception] = [ModuleNotFoundError("envoy_async"), TimeoutError()]
+
+    async def refuse(self: object, plugin: object) -> None:
+        raise troubles.pop(0)
+
+    monkeypatch.setattr(distributed.Client, "register_plugin", refuse)
+    planned = plan("calls", ["org_a"], tmp_path)
+    with pytest.raises(ConfigurationError, match=r"cannot run shards \(ModuleNotFoundError\): install"):
+        await export_distributed(planned, worker.scheduler.address)
+    with pytest.raises(TransportError, match="do not answer"):
+        await export_distributed(planned, worker.scheduler.address)
+
+
 async def test_functions_stay_where_they_are(worker: Any, tmp_path: Path) -> None:
     """A function that workers cannot import is refused before anything is sent: it could bring a secret along."""
     planned = plan("calls", ["org_a"], tmp_path)

@@ -15,7 +15,7 @@ import pytest
 from envoy_async import EnvoyClient
 from envoy_async.errors import ConfigurationError
 from envoy_async.export import _folder
-from envoy_async.fleet import FleetManifest, _clients, _running, export_distributed, from_environment, plan
+from envoy_async.fleet import FleetManifest, _clients, _running, export_distributed, from_environment, plan, run_shard
 from envoy_async.fleet._clients import Clients, reference, referred
 from envoy_async.quota import LocalQuotaStore
 from envoy_async.sandbox import Fault, Sandbox
@@ -301,3 +301,37 @@ def test_functions_travel_by_name() -> None:
         with pytest.raises(ConfigurationError, match="this worker cannot import"):
             referred(name)
     assert json.dumps(reference(_cluster.broken)) == '"tests.fleet._cluster:broken"'
+
+
+async def test_several_coordinators_of_one_plan(sandbox: Sandbox, tmp_path: Path) -> None:
+    """All of them end well, and tell of the same records; a plan that came first is not replaced."""
+    planned = plan("loads", sandbox.organization_ids, tmp_path)
+    manifests = await asyncio.gather(*(export_distributed(planned) for _ in range(4)))
+    assert {(manifest.complete, manifest.id_digest) for manifest in manifests} == {(True, manifests[0].id_digest)}
+    assert not _cluster.files(tmp_path, "*.new")
+    with pytest.raises(ConfigurationError, match="another plan"):
+        await export_distributed(plan("offers", sandbox.organization_ids, tmp_path))
+
+
+async def test_recordings_that_are_gone_are_fetched_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What was deleted since is not told to be there."""
+    planned = plan("recordings", sandbox.organization_ids[:1], tmp_path)
+    first = await export_distributed(planned)
+    files = _cluster.files(tmp_path, "*.m4a")
+    assert len(files) == first.records
+    for file in sorted(files)[:3]:
+        file.unlink()
+    again = await export_distributed(planned)
+    assert (again.fetched, again.records) == (1, first.records)
+    assert _cluster.files(tmp_path, "*.m4a") == files
+    assert (await export_distributed(planned)).kept == 1
+
+
+async def test_a_client_of_another_organization(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Its records do not get into the part of this one."""
+    first, second = sandbox.organization_ids[:2]
+    (shard,) = plan("loads", [first], tmp_path)
+    async with from_environment(second) as envoy:
+        result = await run_shard(shard, envoy, tmp_path)
+    assert (result.outcome, result.error) == ("failed", "ConfigurationError")
+    assert sandbox.requests == []

@@ -25,7 +25,7 @@ LINE = "a line"
 async def real(url: str) -> AsyncGenerator[Desk]:
     """Give a desk over a real Redis."""
     redis = Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType]
-    desk = RedisDesk(redis)
+    desk = RedisDesk(redis, secrets.token_hex(8))
     try:
         yield desk
     finally:

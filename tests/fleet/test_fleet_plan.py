@@ -147,3 +147,24 @@ def test_the_quota_store_is_here_too() -> None:
     assert fleet.RedisQuotaStore.__name__ == "RedisQuotaStore"
     assert not hasattr(fleet, "nothing")
     assert issubclass(ConfigurationError, EnvoyError)
+
+
+@pytest.mark.parametrize("to", ["memory://", "file:///", "", "-"])
+def test_a_target_that_names_no_place(to: str) -> None:
+    """A URL with nothing behind it would be a folder of that name."""
+    with pytest.raises(ConfigurationError, match="to must be a folder or a URL"):
+        plan("calls", ["org_a"], to)
+
+
+@pytest.mark.parametrize("given", [{"org_a", "org_b"}, [5], None])
+def test_organizations_that_are_no_list(given: Any) -> None:
+    """A set has another order each time, which would be another plan; what is no id is refused, too."""
+    with pytest.raises(InvalidRequestError, match="organization"):
+        plan("calls", given, "x")
+
+
+@pytest.mark.parametrize("format", ["../x.jsonl", "a/b.jsonl", "x.csv", ""])
+def test_formats_that_are_none(format: str) -> None:
+    """A format is an ending, and nothing that would move a part elsewhere."""
+    with pytest.raises(InvalidRequestError, match="format must be an ending"):
+        plan("calls", ["org_a"], "x", format=format)
