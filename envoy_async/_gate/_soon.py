@@ -25,7 +25,7 @@ async def soon(asked: Coroutine[object, object, T], patience: float) -> T:
             done, _ = await asyncio.wait([asking], timeout=_STEP)
             if done:
                 return asking.result()
+        raise TimeoutError
     finally:
         if asking.cancel():
             await asyncio.wait([asking])
-    raise TimeoutError
