@@ -21,7 +21,8 @@ from .._credentials import Secret
 from ..errors import ConfigurationError
 from ..quota import Lease, Standing
 from ._buckets import Bucket
-from ._sharing import Charge, Known, Look, Sharing
+from ._desk import Charge, Known, Look
+from ._sharing import Sharing
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -2,7 +2,7 @@
 
 The rule: what counts is kept at the desk (Redis), by the desk's clock. A process remembers only what it needs to notice
 that the desk forgot something or cannot be reached. Then it keeps to its part of the quota, by the number of processes
-that the desk last told, and asks again two seconds later.
+that the desk last told, and asks again some seconds later.
 
 A desk that lost its data, or was away, knows nothing of what went out meanwhile. So before anything else, its burst
 bucket is emptied, and only the even pace is left.
@@ -16,76 +16,25 @@ import math
 from collections import deque
 from collections.abc import Callable, Coroutine
 from random import Random
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import attrs
 
 from .._gate import DOCUMENTED, soon
 from ..quota import Lease, Standing
-from ._buckets import Bucket, Cut, cut, late
+from ._buckets import Cut, cut, late
+from ._desk import Charge, Desk, Known, Look
 
 T = TypeVar("T")
 _PATIENCE = 0.2  # seconds for all that is asked at once; a gate waits 0.4
 _ALONE, _LONGEST_ALONE = 2.0, 6.0  # seconds, and up to a quarter more, until a desk that failed is asked again
+_LINES = 1_000  # that a process remembers: those of keys it no longer uses are forgotten
 _PART = 0.9  # of the quota is for those who cannot ask
 _HEARTBEAT = 1.0  # seconds
 _SLACK = 1.0  # seconds by which clocks may differ in length, over a window
 _SPREAD = 0.5  # of the time in which each who waits gets a request: more would leave some unused
 _LONGEST = 18.0  # seconds of that time: gates ask again after 20, and all who wait are to wait by chance
 _logger = logging.getLogger("envoy_async")
-
-
-@attrs.frozen
-class Known:
-    """A quota: so many requests in so many seconds."""
-
-    limit: int
-    window: float
-
-
-@attrs.frozen
-class Look:
-    """What the desk knows of a line. Times are seconds on its own clock."""
-
-    now: float
-    known: Known | None
-    pause: float
-    """Seconds left of a pause."""
-    era: bytes
-    """Another when the desk has forgotten everything, or nobody asked for a whole window."""
-
-
-@attrs.frozen
-class Charge:
-    """What came of asking a bucket."""
-
-    granted: bool
-    remaining: int
-    retry_after: float
-
-
-class Desk(Protocol):
-    """Where the numbers are kept; every method is one or two round trips, and may raise."""
-
-    async def look(self, line: str, window: float) -> Look:
-        """Tell what is known, and remember for *window* seconds that somebody asked."""
-        ...
-
-    async def charge(self, line: str, bucket: Bucket, cost: int) -> Charge:
-        """Take so many requests from a bucket, or none."""
-        ...
-
-    async def learn(self, line: str, known: Known, *, first: bool) -> None:
-        """Note a quota; the *first* one only while none is known."""
-        ...
-
-    async def pause(self, line: str, seconds: float) -> None:
-        """Note a pause; one that is longer stands."""
-        ...
-
-    async def attend(self, line: str, now: float, until: float) -> tuple[int, int]:
-        """Sign in as one who waits until a time; tells how many processes wait, and how many there are."""
-        ...
 
 
 @attrs.define
@@ -164,7 +113,11 @@ class Sharing:
         return self._standing(mine, 0.0 if look is None else look.pause)
 
     def _line(self, line: str) -> _Line:
-        return self._lines.setdefault(line, _Line(processes=self._processes))
+        fresh = _Line(processes=self._processes)
+        mine = self._lines[line] = self._lines.pop(line, fresh)  # the latest is last
+        if len(self._lines) > _LINES:
+            del self._lines[next(iter(self._lines))]
+        return mine
 
     def _standing(self, mine: _Line, pause: float) -> Standing:
         pause = max(pause, mine.paused_until - self._clock(), 0.0)

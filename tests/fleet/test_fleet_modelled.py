@@ -13,8 +13,8 @@ import pytest
 from redis.asyncio import Redis
 
 from envoy_async.fleet._buckets import Bucket, cut
+from envoy_async.fleet._desk import Charge, Desk, Known
 from envoy_async.fleet._redis import RedisDesk
-from envoy_async.fleet._sharing import Charge, Desk, Known
 from tests.simulations._desk import ModelledDesk, ModelledRedis
 
 HOURS = cut(100, 36_000.0)  # so slow that the time a test takes is nothing

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from envoy_async.fleet._buckets import Bucket, cut
-from envoy_async.fleet._sharing import Charge, Known, Look, Sharing
+from envoy_async.fleet._desk import Charge, Known, Look
+from envoy_async.fleet._sharing import Sharing
 from envoy_async.quota import Lease, Standing
 
 T = TypeVar("T")
@@ -293,3 +294,7 @@ async def test_what_is_remembered_does_not_grow() -> None:
         desk.now += 1.0
         await lease(process)
     assert len(process._lines["line"].sent) <= 62
+    for number in range(1_500):
+        await process.lease(f"line {number}", 1, limit=100, window=WINDOW, patient=False)
+    assert len(process._lines) == 1_000
+    assert "line 1499" in process._lines

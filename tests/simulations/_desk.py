@@ -16,8 +16,8 @@ from collections.abc import Callable
 import attrs
 
 from envoy_async.fleet._buckets import Bucket
+from envoy_async.fleet._desk import Charge, Known, Look
 from envoy_async.fleet._redis import _COUNTS, _KNOWN  # pyright: ignore[reportPrivateUsage]
-from envoy_async.fleet._sharing import Charge, Known, Look
 
 _SPAN = 1000  # seconds in which a bucket's rate is a whole number
 

@@ -29,7 +29,8 @@ sys.path.append(str(Path(__file__).parents[2]))  # at the end: the SDK is the in
 
 from envoy_async._gate import Gate, Window
 from envoy_async.fleet._buckets import cut
-from envoy_async.fleet._sharing import Known, Sharing
+from envoy_async.fleet._desk import Known
+from envoy_async.fleet._sharing import Sharing
 from tests.simulations._desk import ModelledDesk, ModelledRedis
 from tests.simulations._organizations import Table, duration, organizations
 from tests.simulations._runs import Run
