@@ -15,8 +15,10 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 SUPPORTED = nox.project.python_versions(PROJECT)
 AT_HAND = f"{sys.version_info.major}.{sys.version_info.minor}"
 EXTRAS = "cli,dask,fsspec,otel,parquet,redis"
-# What reads exports or loads a warehouse installs 500 MB of libraries that are not ours: once is enough.
+# What reads exports or loads a warehouse installs 500 MB of libraries that are not ours, and a cluster whose processes
+# are killed takes a minute: once is enough.
 ONCE = (
+    "tests/fleet/test_fleet_dask.py",
     "tests/test_warehouse.py",
     "tests/export/test_export_readers.py",
     "docs/how-to/export.md",
