@@ -218,6 +218,32 @@ async def test_closing_ends_the_task_that_asks() -> None:
 
 
 @pytest.mark.looptime
+async def test_closing_waits_for_what_was_asked() -> None:
+    """A store that takes its time to let go of a connection has done so when the gate has ended."""
+    steps = list[str]()
+
+    class Slow(ScriptedStore):
+        async def peek(self, line: str) -> Standing:
+            """Answer nobody, and tidy up for a while when that is no longer wanted."""
+            try:
+                await asyncio.sleep(0.3)
+            finally:
+                await asyncio.sleep(0.05)
+                steps.append("tidy")
+            return Standing()
+
+    gate = make_gate(Slow())
+    waiting = asyncio.create_task(gate.wait())
+    await asyncio.sleep(0.1)
+    gate.close()
+    await asyncio.sleep(0.01)
+    await gate.ended()
+    assert steps == ["tidy"]
+    with pytest.raises(ClientClosedError):
+        await waiting
+
+
+@pytest.mark.looptime
 async def test_two_clients_share_one_quota() -> None:
     """What two gates send together stays within the quota in every trailing window, and uses 95 % of it."""
     loop = asyncio.get_running_loop()

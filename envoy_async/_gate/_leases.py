@@ -87,9 +87,9 @@ class Leases:
 
     def close(self) -> asyncio.Task[None] | None:
         """Stop asking; gives the task that is ending."""
-        self._closed = True
-        if self._asking is not None:
+        if self._asking is not None and not self._closed:  # cancelled twice, it would not wait for what it asked
             self._asking.cancel()
+        self._closed = True
         return self._asking
 
     def _start(self) -> None:
