@@ -115,7 +115,7 @@ def test_enum_values_pickle_and_copy(text: str, protocol: int) -> None:
         assert (other, other.is_known, other.name) == (value, value.is_known, value.name)
 
 
-@pytest.mark.parametrize("value", [None, 5, 1.5, b"COMPLETED", ["COMPLETED"]], ids=repr)
+@pytest.mark.parametrize("value", [None, 5, 1.5, b"COMPLETED", ("COMPLETED",)], ids=repr)
 def test_an_enum_value_is_text(value: object) -> None:
     """Anything but text is refused; None never becomes a status called None."""
     with pytest.raises(ValueError, match="is not a valid CallStatus"):

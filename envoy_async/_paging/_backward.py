@@ -66,6 +66,10 @@ class Backward(Generic[T]):
         """Give the page before *ask*, once the ascending listing was entered."""
         return None if self._border or ask.number == 1 else Ask(ask.number - 1, ask.size, ask.query)
 
+    def advance(self, ask: Ask, page: Page[T], _: datetime | None) -> bool:
+        """Leave every page to `take`."""
+        return False
+
     def steady(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], _: datetime | None) -> bool:
         """Whether nothing repeats, and nothing came in where older records are due; the count tells nothing here."""
         came_in = any(self._newest is None or item.created_at > self._newest for item in _dated(page.items[-1:]))
@@ -193,6 +197,10 @@ class Windows(Generic[T]):
     def after(self, ask: Ask) -> Ask | None:
         """Give the page before *ask* in the span."""
         return self._span.after(ask)
+
+    def advance(self, ask: Ask, page: Page[T], _: datetime | None) -> bool:
+        """Leave every page to `take`."""
+        return False
 
     def steady(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], last: datetime | None) -> bool:
         """Whether nothing in the span shows that rows moved."""

@@ -92,6 +92,29 @@ class Forward(Generic[T]):
         best = max(sizes, key=lambda size: (start // size + 1) * size)
         return Ask(start // best + 1, best)
 
+    def advance(self, ask: Ask, page: Page[T], last: datetime | None) -> bool:
+        """Take in a page of fresh records if it is whole, stands where it is due, and nothing else is to be done."""
+        items, size, frontier = page.items, self._size, self._frontier
+        due = (
+            self._ordered is True
+            and self._probed == _PROBED
+            and self._here is None
+            and not (self._margin or self._excused or frontier % size)
+            and page.total_count == self._total
+            and page.number == ask.number == frontier // size + 1
+            and page.size == ask.size == size == len(items)
+            and page.has_next
+            and frontier + size < (self._total or 0)
+        )
+        if not due or last is None:
+            return False
+        first = made(items[0])
+        if first is None or first >= last or not _falls(first, made(items[-1])):
+            return False
+        self._frontier = frontier + size
+        self._rows += size
+        return True
+
     def steady(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], last: datetime | None) -> bool:
         """Whether the count stands still, nothing repeats, and nothing came in where older records are due."""
         as_asked = (page.number, page.size) == (ask.number, ask.size) and self._total in {None, page.total_count}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
+from operator import length_hint
 from types import MappingProxyType
 from typing import Generic, Self, TypeVar
 from urllib.parse import unquote
@@ -54,7 +55,7 @@ class Pages(Generic[T]):
         self._waiting = False
         self._page: Page[T] | None = None
         self._items: tuple[T, ...] = ()
-        self._taken = 0
+        self._rest = iter(self._items)  # of these, what was not handed out yet: it knows how many
         self._before: State = position.route.state()  # where the latest page came from, …
         self._start = 0  # … and which item in hand is its first
         self._put_back: tuple[str, int] | None = None  # by `collect`: the checkpoint before it, and how many records
@@ -73,7 +74,7 @@ class Pages(Generic[T]):
     @property
     def report(self) -> Report:
         """What was fetched, what drifted, and what is proven, so far; of the records, those handed out."""
-        report, left = self._position.report, len(self._items) - self._taken
+        report, left = self._position.report, length_hint(self._rest)
         if not left:
             return report
         return attrs.evolve(report, records=report.records - left, finished=False, proven=False)
@@ -99,12 +100,13 @@ class Pages(Generic[T]):
 
         It holds no record and no secret. Store it together with what was handed out.
         """
-        if self._put_back is not None and self._taken < self._put_back[1]:
+        held = length_hint(self._rest)
+        taken = len(self._items) - held
+        if self._put_back is not None and taken < self._put_back[1]:
             return self._put_back[0]
-        held = len(self._items) - self._taken
         seen, report = self._position.seen, self._position.counts()
-        report["records"] = self._position.report.records - held
-        route: State = {**self._before, "taken": _excused(self._before) + self._taken - self._start}
+        report["records"] = self._position.tally.records - held
+        route: State = {**self._before, "taken": _excused(self._before) + taken - self._start}
         return self._binding.write(route, report, seen.digests(held), whole=seen.fits)
 
     def resume(self, checkpoint: str) -> Self:
@@ -118,7 +120,7 @@ class Pages(Generic[T]):
         Raises:
             CheckpointMismatchError: it is of another operation, strategy, set of filters, organization, or version.
         """
-        if self._position.report.pages or self._waiting:
+        if self._position.tally.pages or self._waiting:
             raise PaginationError("resume() comes before the first step of a listing")
         saved = self._binding.read(checkpoint)
         try:
@@ -132,12 +134,15 @@ class Pages(Generic[T]):
         return self if self._ahead.most == 1 else _Loop(self.__anext__, self._ahead)
 
     async def __anext__(self) -> T:
-        while self._taken == len(self._items):
+        while True:
+            for item in self._rest:  # without a count for each record: the iterator keeps it
+                return item
             with self._step() as steps:
                 self._page = await anext(steps)
-                self._items, self._taken = self._page.items, 0
-        self._taken += 1
-        return self._items[self._taken - 1]
+                self._hold(self._page.items)
+
+    def _hold(self, items: tuple[T, ...]) -> None:
+        self._items, self._rest = items, iter(items)
 
     @contextmanager
     def _step(self) -> Generator[AsyncGenerator[Page[T], None]]:
@@ -149,7 +154,7 @@ class Pages(Generic[T]):
             yield steps
         except StopAsyncIteration:
             self._steps = None
-            if self._position.report.finished:
+            if self._position.tally.finished:
                 raise
             # else it was closed with an earlier event loop, and the next one goes on
         except BaseException as error:
@@ -170,7 +175,7 @@ class Pages(Generic[T]):
 
     async def by_page(self) -> AsyncGenerator[Page[T], None]:
         """Iterate over the pages that follow, the rest of a page begun first, without records delivered before."""
-        rest, self._taken = self._items[self._taken :], len(self._items)
+        rest = tuple(self._rest)
         try:
             if self._page is not None and rest:
                 yield attrs.evolve(self._page, items=rest)
@@ -179,7 +184,7 @@ class Pages(Generic[T]):
                 try:
                     with self._step() as steps:
                         self._page = await anext(steps)
-                        self._items, self._taken = self._page.items, len(self._page.items)
+                        self._items, self._rest = self._page.items, iter(())
                 except StopAsyncIteration:
                     return
                 if self._page is not before:
@@ -203,8 +208,9 @@ class Pages(Generic[T]):
                 if len(found) == limit:
                     break
         except BaseException as error:
-            self._start += len(found) - self._taken
-            self._items, self._taken = (*found, *self._items[self._taken :]), 0
+            left = tuple(self._rest)
+            self._start += len(found) + len(left) - len(self._items)
+            self._hold((*found, *left))
             self._put_back = (began, len(found))
             if isinstance(error, EnvoyError):
                 error.checkpoint = began
@@ -233,8 +239,8 @@ class _Loop(Generic[T]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> T:
-        return await self._step()
+    def __anext__(self) -> Awaitable[T]:
+        return self._step()
 
     def __del__(self) -> None:
         self._ahead.drop()

@@ -12,14 +12,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Generic, TypeVar, cast
 
-import attrs
-
 from .._headers import whole
 from .._wire import Attempt, Response
 from ..errors import EnvoyError, LoopError, PaginationError, StatusError
 from ..models import InvalidItem, Page
 from ._checkpoint import Saved
-from ._report import Report
+from ._report import Report, Tally
 from ._route import LARGEST_PAGE, Ask, Route, State, made, moment_or_none, number, written
 from ._seen import DIGEST, REMEMBERED, Record, Seen, digest
 
@@ -48,7 +46,7 @@ class Position(Generic[T]):
         self, route: Route[T], *, limit: int | None, doubt: str | None, seen: Seen, collect: bool = False
     ) -> None:
         self.route = route
-        self.report = Report(strategy=route.name)
+        self.tally = Tally(route.name)
         self.seen = seen
         self.calm = True
         self._limit = limit
@@ -57,9 +55,14 @@ class Position(Generic[T]):
         self._gone = 0  # pages in a row that the server had not, though it said so
         self._warned_at = 0
         self._last: datetime | None = None  # when the last record taken was made, …
-        self._last_id = b""  # … and the digest of its id
+        self._last_id: str | bytes = b""  # … and its id, or that one's digest
         self._collect = collect
         self._unread: OrderedDict[bytes, None] = OrderedDict()  # digests of records that could not be read
+
+    @property
+    def report(self) -> Report:
+        """What was fetched and what is proven so far."""
+        return self.tally.report()
 
     def ask(self) -> Ask | None:
         """Give the page to ask for next; `None` at the end.
@@ -68,18 +71,18 @@ class Position(Generic[T]):
             PaginationError: the listing turns in circles, or rows come in faster than they are read; once each time:
                 a listing that is stepped again goes on.
         """
-        report = self.report
-        if report.finished:
+        tally = self.tally
+        if tally.finished:
             return None
         ask = self.route.ask()
         if self._barren >= _BARREN + self.route.moved // ask.size:  # rows that moved explain some
             self._barren = 0
             raise LoopError(f"{_BARREN} pages in a row or more brought nothing new, and the server says more follow")
-        at_start = report.total_at_start
+        at_start = tally.total_at_start
         patience = _PATIENCE * ((at_start or 0) // ask.size + 10)
-        if at_start is not None and report.pages - self._warned_at >= patience:
-            self._warned_at = report.pages
-            msg = f"{report.pages} pages read of a listing of {at_start} records, and no end in sight"
+        if at_start is not None and tally.pages - self._warned_at >= patience:
+            self._warned_at = tally.pages
+            msg = f"{tally.pages} pages read of a listing of {at_start} records, and no end in sight"
             raise PaginationError(msg)
         return ask
 
@@ -95,7 +98,11 @@ class Position(Generic[T]):
             Its records that are to be delivered, in order; none when the page was read in vain. `calm` tells whether
             what was asked for beyond it can be used.
         """
-        fresh = self.seen.fresh(page.items)
+        items = page.items
+        fresh = self.seen.fresh(items)
+        if fresh is items and self._limit is None and not page.invalid and self.route.advance(ask, page, self._last):
+            self._advance(items)
+            return items
         self.calm = not page.invalid and self.route.steady(ask, page, fresh, self._last)
         if not (alone or self.calm):
             self._barren = max(-_BARREN, self._barren - 1)  # rows did move
@@ -106,34 +113,43 @@ class Position(Generic[T]):
         if (taken is not None and self.route.found) or unread:
             self._barren = self._gone = 0
         else:  # rows that moved, or that cannot be read, explain some more
-            before = self.report.total_at_end if self.report.pages else page.total_count
+            before = self.tally.total_at_end if self.tally.pages else page.total_count
             still = page.total_count in {None, before} and not page.invalid
             self._barren += 1 if still else _EXCUSED
         if taken is None:
             self.calm = False
             self._note(page, vain=True)
             return ()
-        self._look_at_border(page.items, taken)
-        repeated = len(page.items) - len(taken)
+        self._look_at_border(items, taken)
+        repeated = len(items) - len(taken)
         if self._limit is not None:
             taken = taken[: self.left]
         self.seen.add(taken)
         self._note(page, len(taken), repeated, *unread)
         return taken
 
+    def _advance(self, items: tuple[T, ...]) -> None:
+        """Count a page that is the very next; the short way, for nearly all of them."""
+        tally, last = self.tally, items[-1]
+        self.calm, self._barren, self._gone = True, 0, 0
+        self._last, self._last_id = made(last), last.id
+        self.seen.add(items)
+        tally.pages += 1
+        tally.records += len(items)
+
     def _look_at_border(self, items: tuple[T, ...], taken: tuple[T, ...]) -> None:
         """Notice records of one moment on two pages: a server may sort them differently for each."""
         if items and self._last is not None and self._last in (made(items[0]), made(items[-1])):
-            same = (digest(item.id) for item in items if made(item) == self._last)
-            if any(one != self._last_id for one in same):
+            last = _digest(self._last_id)
+            if any(digest(item.id) != last for item in items if made(item) == self._last):
                 self.route.doubts["records made at one moment stand on two pages, where they may be mixed up"] = None
         if taken:
-            self._last, self._last_id = made(taken[-1]), digest(taken[-1].id)
+            self._last, self._last_id = made(taken[-1]), taken[-1].id
 
     @property
     def left(self) -> int | None:
         """Records to be delivered until the limit; `None` without one."""
-        return None if self._limit is None else self._limit - self.report.records
+        return None if self._limit is None else self._limit - self.tally.records
 
     def missing(self, ask: Ask, error: EnvoyError) -> bool:
         """Hear that a page could not be had; says whether that is no more than rows deleted at the end."""
@@ -142,37 +158,32 @@ class Position(Generic[T]):
         return gone and self.route.missing(ask)
 
     def _note(self, page: Page[T], taken: int = 0, repeated: int = 0, *unread: InvalidItem, vain: bool = False) -> None:
-        seen, route = self.report, self.route
-        records = seen.records + taken
+        tally, route = self.tally, self.route
+        records = tally.records + taken
         limited = records == self._limit
         ended = route.ended and not limited
-        uncounted = page.total_count is None or (route.partial and seen.pages > 0)
-        if route.sweeps > seen.sweeps:
-            self._warned_at = seen.pages
-        doubts = self._doubts(ended, records + seen.skipped + len(unread))
-        self.report = attrs.evolve(
-            seen,
-            strategy=route.name,
-            sweeps=route.sweeps,
-            pages=seen.pages + 1,
-            records=records,
-            repeated=seen.repeated + repeated,
-            stepped_back=seen.stepped_back + vain,
-            skipped=seen.skipped + len(unread),
-            invalid=seen.invalid + unread if self._collect else (),
-            total_at_start=page.total_count if seen.pages == 0 else seen.total_at_start,
-            total_at_end=seen.total_at_end if uncounted else page.total_count,
-            finished=ended or limited,
-            proven=ended and not doubts,
-            doubts=(*doubts, "it ended at its limit") if limited else doubts,
-        )
+        if route.sweeps > tally.sweeps:
+            self._warned_at = tally.pages
+        doubts = self._doubts(ended, records + tally.skipped + len(unread))
+        if tally.pages == 0:
+            tally.total_at_start = page.total_count
+        if page.total_count is not None and not (route.partial and tally.pages > 0):
+            tally.total_at_end = page.total_count
+        tally.strategy, tally.sweeps, tally.records = route.name, route.sweeps, records
+        tally.pages += 1
+        tally.repeated += repeated
+        tally.stepped_back += vain
+        tally.skipped += len(unread)
+        tally.invalid += unread if self._collect else ()
+        tally.finished, tally.proven = ended or limited, ended and not doubts
+        tally.doubts = (*doubts, "it ended at its limit") if limited else doubts
 
     def _doubts(self, ended: bool, came: int) -> tuple[str, ...]:  # noqa: FBT001
         """Give what speaks against a proof, after so many records."""
-        seen, route = self.report, self.route
-        if ended and route.moved == 0 and came < (seen.total_at_start or 0):
+        tally, route = self.tally, self.route
+        if ended and route.moved == 0 and came < (tally.total_at_start or 0):
             route.doubts["fewer records came than the server counts"] = None
-        alone = seen.pages == 0 and ended  # one answer is its own proof
+        alone = tally.pages == 0 and ended  # one answer is its own proof
         return (*route.doubts, *([] if self._doubt is None or alone else [self._doubt]))
 
     def _left_out(self, page: Page[T]) -> tuple[InvalidItem, ...]:
@@ -187,26 +198,24 @@ class Position(Generic[T]):
 
     def spend(self, attempts: tuple[Attempt, ...], answer: Response | None = None) -> None:
         """Add what a request cost to the report, and what its answer said of the quota."""
-        seen = self.report
-        headers: Mapping[str, str] = {} if answer is None else answer.headers
-        self.report = attrs.evolve(
-            seen,
-            requests=seen.requests + len(attempts),
-            rate_limited=seen.rate_limited + sum(row.status == _TOO_MANY for row in attempts),
-            waited=seen.waited + sum(row.waited for row in attempts),
-            quota_limit=_count(headers.get("X-RateLimit-Limit"), seen.quota_limit),
-            quota_left=_count(headers.get("X-RateLimit-Remaining"), seen.quota_left),
-        )
+        tally = self.tally
+        tally.requests += len(attempts)
+        for row in attempts:
+            tally.waited += row.waited
+            tally.rate_limited += row.status == _TOO_MANY
+        if answer is not None:
+            tally.quota_limit = _count(answer.headers.get("X-RateLimit-Limit"), tally.quota_limit)
+            tally.quota_left = _count(answer.headers.get("X-RateLimit-Remaining"), tally.quota_left)
 
     def counts(self) -> State:
         """Give the figures of the report that a checkpoint keeps."""
-        report = self.report
-        told: State = {name: getattr(report, name) for name in _COUNTS}
-        waited = round(report.waited * 1000)  # milliseconds
-        last: State = {"last": written(self._last), "last_id": self._last_id.hex()}
+        tally = self.tally
+        told: State = {name: getattr(tally, name) for name in _COUNTS}
+        waited = round(tally.waited * 1000)  # milliseconds
+        last: State = {"last": written(self._last), "last_id": _digest(self._last_id).hex()}
         last["unread"] = b"".join(islice(reversed(self._unread), LARGEST_PAGE)).hex()  # those of the page in hand
         last["doubts"] = "\n".join(self.route.doubts)
-        return {**told, "total_at_start": report.total_at_start, "waited": waited, **last}
+        return {**told, "total_at_start": tally.total_at_start, "waited": waited, **last}
 
     def restore(self, saved: Saved) -> None:
         """Go on after a checkpoint; raises `ValueError`, `KeyError`, or `TypeError` for what is none."""
@@ -222,14 +231,18 @@ class Position(Generic[T]):
         self._unread.update(dict.fromkeys(unread[at : at + DIGEST] for at in range(0, len(unread), DIGEST)))
         self.route.doubts.update(dict.fromkeys(filter(None, str(counts["doubts"]).split("\n"))))
         self._last, self._last_id = moment_or_none(counts, "last"), bytes.fromhex(str(counts["last_id"]))
-        self.report = attrs.evolve(
-            self.report,
+        self.tally = Tally(
+            self.route.name,
             **cast("dict[str, Any]", figures),
             total_at_start=at_start,
             waited=number(counts, "waited") / 1000,
-            strategy=self.route.name,
             finished=self.route.ended or figures["records"] == self._limit,
         )
+
+
+def _digest(id: str | bytes) -> bytes:
+    """Give the digest of a last id, of which a checkpoint knows no more."""
+    return digest(id) if isinstance(id, str) else id
 
 
 def _count(text: str | None, otherwise: int | None) -> int | None:

@@ -1,4 +1,7 @@
-"""What a listing did so far, and what is proven about it."""
+"""What a listing did so far, and what is proven about it.
+
+The rule: a page is counted in a `Tally`, in place; the `Report` is made of it when somebody asks.
+"""
 
 from __future__ import annotations
 
@@ -49,3 +52,31 @@ class Report:
     """
     doubts: tuple[str, ...] = ()
     """What could not be proven, and why; empty as long as nothing speaks against a proof."""
+
+
+@attrs.define
+class Tally:
+    """The same while it is counted."""
+
+    strategy: str
+    pages: int = 0
+    records: int = 0
+    repeated: int = 0
+    stepped_back: int = 0
+    sweeps: int = 1
+    skipped: int = 0
+    invalid: tuple[InvalidItem, ...] = ()
+    requests: int = 0
+    rate_limited: int = 0
+    waited: float = 0.0
+    quota_limit: int | None = None
+    quota_left: int | None = None
+    total_at_start: int | None = None
+    total_at_end: int | None = None
+    finished: bool = False
+    proven: bool = False
+    doubts: tuple[str, ...] = ()
+
+    def report(self) -> Report:
+        """Make the report."""
+        return Report(**attrs.asdict(self, recurse=False))

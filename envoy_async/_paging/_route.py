@@ -71,6 +71,13 @@ class Route(Protocol[T]):
         """Give the page that follows *ask* when nothing moves; `None` when that is not known yet."""
         ...
 
+    def advance(self, ask: Ask, page: Page[T], last: datetime | None, /) -> bool:
+        """Take in a page of fresh records if it is the very next, and nothing moved; says whether it was.
+
+        Nearly all pages are such. For any other, nothing is done. *last* is when the record before was made.
+        """
+        ...
+
     def steady(self, ask: Ask, page: Page[T], fresh: tuple[T, ...], last: datetime | None, /) -> bool:
         """Whether nothing in *page* shows that rows moved since the page before it, whose last was made at *last*."""
         ...

@@ -1,15 +1,15 @@
 """Which records were delivered: the latest ids, and of a resumed listing their digests.
 
 The rule: memory is bounded. Rows move by little between two pages, so the latest ids suffice; `whole` says whether
-they are all there were. A digest is made when a checkpoint asks for it, once for each id.
+they are all there were. Ids come and go by the page, so that a page costs a few steps and no step for each record. A
+digest is made when a checkpoint asks for it, once for each id.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections import deque
 from hashlib import blake2b
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol, TypeVar
 
 REMEMBERED = 10_000  # ids in memory
@@ -30,12 +30,14 @@ T = TypeVar("T", bound=Record)
 
 
 class Seen:
-    """The ids of the latest records, at most *most* of them; `None` for all."""
+    """The ids of the latest pages, so many that at least the last *most* are among them; `None` for all."""
 
     def __init__(self, most: int | None = REMEMBERED) -> None:
         self.whole = True
         self._most = most
-        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._ids: set[str] = set()
+        self._pages: deque[list[str]] = deque()  # the same ids, in their order
+        self._asked: tuple[object, list[str]] = (), []  # the items last asked about, and their ids
         self._earlier: frozenset[bytes] = frozenset()  # digests, of a resumed listing
         self._digests = bytearray()  # of the latest ids but those that were not handed out
         self._added = self._digested = 0
@@ -46,17 +48,22 @@ class Seen:
     def __len__(self) -> int:
         return len(self._ids) + len(self._earlier)
 
-    def fresh(self, items: Iterable[T]) -> tuple[T, ...]:
+    def fresh(self, items: tuple[T, ...]) -> tuple[T, ...]:
         """Give the items that were not seen, each once, in their order."""
-        known = self if self._earlier else self._ids
-        return tuple({item.id: item for item in items if item.id not in known}.values())
+        ids = [item.id for item in items]
+        self._asked = items, ids
+        if not self._earlier and len(set(ids)) == len(ids) and self._ids.isdisjoint(ids):
+            return items  # nearly always
+        return tuple({item.id: item for item in items if item.id not in self}.values())
 
-    def add(self, items: Collection[Record]) -> None:
+    def add(self, items: tuple[T, ...]) -> None:
         """Remember items, which are fresh."""
-        self._ids.update({item.id: None for item in items})
-        self._added += len(items)
-        while self._most is not None and len(self._ids) > self._most:
-            self._ids.popitem(last=False)
+        ids = self._asked[1] if items is self._asked[0] else [item.id for item in items]
+        self._ids.update(ids)
+        self._pages.append(ids)
+        self._added += len(ids)
+        while self._most is not None and len(self._ids) - len(self._pages[0]) >= self._most:
+            self._ids.difference_update(self._pages.popleft())
             self.whole = False
         if self._earlier and self._added > REMEMBERED:
             self._earlier, self.whole = frozenset(), False
@@ -68,7 +75,8 @@ class Seen:
     def digests(self, held: int) -> bytes:
         """Give the digests of the latest ids, without the last *held*, which were not handed out."""
         new = self._added - held - self._digested
-        ids = islice(reversed(self._ids), held, held + max(0, new))
+        latest = chain.from_iterable(map(reversed, reversed(self._pages)))
+        ids = islice(latest, held, held + max(0, new))
         self._digests += b"".join(reversed([digest(id) for id in ids]))
         self._digested += max(0, new)
         del self._digests[: -_KEPT * DIGEST]

@@ -6,9 +6,11 @@ converters, so that msgspec (fast) and cattrs (tolerant) read them alike.
 
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import msgspec
+
+_MOST, _LONGEST = 256, 64  # values of an enum that are kept, and the characters of one
 
 Timestamp = Annotated[datetime, msgspec.Meta(tz=True)]
 """A datetime that always carries its zone; an answer with a zoneless one is invalid."""
@@ -37,16 +39,30 @@ class OpenEnum(StrEnum):
         """Whether the value was known when this version was released."""
         return self.value in type(self)._value2member_map_
 
-    @classmethod
-    def _missing_(cls, value: object) -> Self | None:
-        if not isinstance(value, str):
-            return None
-        member = str.__new__(cls, value)
-        member._name_ = value
-        member._value_ = value
-        return member
+    def __init_subclass__(cls) -> None:
+        """Give the class its memory of values it does not know."""
+        super().__init_subclass__()
+        cls._missing_ = _Unknown(cls).__getitem__  # type: ignore[method-assign] # without a frame of Python
 
     __hash__ = str.__hash__  # Enum hashes the name; a member must be found where its text is found
+
+
+class _Unknown(dict[object, OpenEnum | None]):
+    """The members of one enum that it does not know: listings repeat a few, and making one takes a while."""
+
+    def __init__(self, kind: type[OpenEnum]) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def __missing__(self, value: object) -> OpenEnum | None:
+        if not isinstance(value, str):
+            return None
+        member = str.__new__(self._kind, value)
+        member._name_ = value
+        member._value_ = value
+        if len(self) < _MOST and len(value) <= _LONGEST:  # a server can send anything
+            self[str(value)] = member
+        return member
 
 
 class Unset(Enum):
