@@ -31,6 +31,7 @@ _OWN_HEADER = re.compile(  # what HTTP, the credentials, or the SDK needs for it
     "te|trailer|transfer-encoding|upgrade|user-agent|x-api-key|x-organization-id",
     re.IGNORECASE,
 )
+_NUMBERS = frozenset({"page", "page_size"})
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # The prefixes are those of the prefixed-ID guide and of samples; the raw uuid is accepted too, since the reference
 # declares `format: uuid`. Ids of other kinds are never in a request.
@@ -85,7 +86,7 @@ class Request:
         """The quoted path with its query string, to be appended to the base URL."""
         if not self.query:
             return self.path
-        return self.path + "?" + "&".join(f"{name}={value}" for name, value in self.query)
+        return self.path + "?" + "&".join([f"{name}={value}" for name, value in self.query])
 
     def with_header(self, name: str, value: str) -> Self:
         """Return the same request with one more header, which replaces one of that name.
@@ -110,9 +111,20 @@ class Request:
         """
         if not self.paged and number == 1:
             return self
-        pairs = (*query, ("page", str(number)), ("page_size", str(size)))
-        names = {name for name, _ in pairs}
-        return attrs.evolve(self, query=(*(pair for pair in self.query if pair[0] not in names), *pairs))
+        replaced = _NUMBERS | {name for name, _ in query} if query else _NUMBERS
+        kept = [pair for pair in self.query if pair[0] not in replaced]
+        return type(self)(  # each field by name: `evolve` takes twice as long, for every page
+            method=self.method,
+            template=self.template,
+            path=self.path,
+            query=(*kept, *query, ("page", str(number)), ("page_size", str(size))),
+            body=self.body,
+            paged=self.paged,
+            patient=self.patient,
+            keyed=self.keyed,
+            secret=self.secret,
+            headers=self.headers,
+        )
 
 
 @attrs.frozen

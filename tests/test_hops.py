@@ -44,4 +44,4 @@ async def test_a_page_crosses_four_of_our_frames() -> None:
     ):
         async for _ in envoy.calls.list(limit=200):
             pass
-    assert connector.frames == ("_attempt", "send", "follow", "__anext__")
+    assert connector.frames == ("_attempt", "send", "_next", "__anext__")

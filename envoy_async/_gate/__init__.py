@@ -12,6 +12,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 from ..errors import ClientClosedError
@@ -43,6 +44,7 @@ _IN_A_ROW = 9  # interactive permits while a patient task waits
 Line: TypeAlias = "deque[asyncio.Future[None]]"
 
 
+@lru_cache(256)
 def category(path: str) -> str:
     """Name the quota a request counts against, by the first part of its path."""
     first = path.split("/", 2)[1]

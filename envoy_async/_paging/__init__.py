@@ -1,9 +1,9 @@
 """Listings: follow `has_next` page by page, and lose nothing while rows come and go.
 
 The rule: a *route* (`_forward`, `_backward`) names the page to ask for and takes in what came, a *position* holds
-what was delivered and what that proves, `follow` fetches (`_ahead`), and `Pages` hands out. Routes and positions are
-pure. `follow` is an async generator that holds nothing open while it is suspended. A short or empty page proves
-nothing; only `has_next` and the server's count do.
+what was delivered and what that proves, and `Pages` fetches (some pages ahead with `_ahead`) and hands out. Routes and
+positions are pure. Nothing is held open between two steps. A short or empty page proves nothing; only `has_next` and
+the server's count do. A page is worth a few steps, and a record none, however long the listing.
 """
 
 from ._ahead import MOST_AHEAD

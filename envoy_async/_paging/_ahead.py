@@ -1,4 +1,4 @@
-"""Fetching: one page after the other, or some ahead of the reader.
+"""Fetching some pages ahead of the reader.
 
 The rule: at most so many pages and bytes wait, they are handed out in order, and nothing but the reader's position
 decides what they are worth. A page asked for before the one in front of it had come may have been answered before
@@ -15,14 +15,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
 from typing import Generic, TypeVar
 
 import attrs
 
 from .._wire import Request, Response, Send
-from ..errors import EnvoyError
-from ..models import Page
 from ._position import Position
 from ._route import Ask
 from ._seen import Record
@@ -122,31 +119,6 @@ class Ahead(Generic[T]):
 
     def __del__(self) -> None:
         self.drop()
-
-
-async def follow(
-    ahead: Ahead[T], read: Callable[[Response], Page[T]], position: Position[T]
-) -> AsyncGenerator[Page[T], None]:
-    """Fetch page after page while more follow; *position* says which."""
-    while (ask := position.ask()) is not None:
-        try:
-            if ahead.idle:  # without a frame in between
-                response, alone = await ahead.send(ahead.asking(ask)), True
-            else:
-                response, alone = await ahead.fetch(ask)
-        except EnvoyError as error:
-            position.spend(error.attempts)
-            if not position.missing(ask, error):
-                raise
-            ahead.drop()
-            continue
-        position.spend(response.attempts, response)
-        page = read(response)
-        taken = position.accept(ask, page, alone=alone)
-        if not position.calm:
-            ahead.drop()
-        if taken or page.invalid:
-            yield page if taken == page.items else attrs.evolve(page, items=taken)
 
 
 async def _run(send: Send, request: Request) -> Response:

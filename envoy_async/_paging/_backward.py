@@ -66,7 +66,7 @@ class Backward(Generic[T]):
         """Give the page before *ask*, once the ascending listing was entered."""
         return None if self._border or ask.number == 1 else Ask(ask.number - 1, ask.size, ask.query)
 
-    def advance(self, ask: Ask, page: Page[T], _: datetime | None) -> bool:
+    def advance(self, *_: object) -> bool:
         """Leave every page to `take`."""
         return False
 
@@ -198,7 +198,7 @@ class Windows(Generic[T]):
         """Give the page before *ask* in the span."""
         return self._span.after(ask)
 
-    def advance(self, ask: Ask, page: Page[T], _: datetime | None) -> bool:
+    def advance(self, *_: object) -> bool:
         """Leave every page to `take`."""
         return False
 

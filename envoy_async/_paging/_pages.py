@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from operator import length_hint
 from types import MappingProxyType
 from typing import Generic, Self, TypeVar
@@ -14,11 +13,11 @@ import attrs
 from .._wire import Request, Response, Send
 from ..errors import EnvoyError, PaginationError, refused
 from ..models import Page
-from ._ahead import MOST_AHEAD, Ahead, follow
+from ._ahead import MOST_AHEAD, Ahead
 from ._checkpoint import Binding, damaged
 from ._position import Position
 from ._report import Report
-from ._route import State
+from ._route import Ask, State
 from ._seen import Record
 
 T = TypeVar("T", bound=Record)
@@ -47,11 +46,10 @@ class Pages(Generic[T]):
     ) -> None:
         self.item = item
         """The model of its records."""
-        self._send, self._request, self._read = send, request, read
+        self._request, self._read = request, read
         self._position = position
         self._binding = binding or Binding.of(request)
         self._ahead: Ahead[T] = Ahead(send, request, position)
-        self._steps: AsyncGenerator[Page[T], None] | None = None
         self._waiting = False
         self._page: Page[T] | None = None
         self._items: tuple[T, ...] = ()
@@ -137,36 +135,53 @@ class Pages(Generic[T]):
         while True:
             for item in self._rest:  # without a count for each record: the iterator keeps it
                 return item
-            with self._step() as steps:
-                self._page = await anext(steps)
-                self._hold(self._page.items)
+            page = await self._next()
+            if page is None:
+                raise StopAsyncIteration
+            self._hold(page.items)
 
     def _hold(self, items: tuple[T, ...]) -> None:
         self._items, self._rest = items, iter(items)
 
-    @contextmanager
-    def _step(self) -> Generator[AsyncGenerator[Page[T], None]]:
-        """Take a step, with no frame of its own around the await: say where it began, and clear up when it fails."""
+    async def _next(self) -> Page[T] | None:
+        """Fetch the page that follows; `None` at the end. What fails is taken again from where the position stands."""
         self._refuse_two()
-        before, self._waiting = self._position.route.state(), True
-        steps = self._steps = self._steps or follow(self._ahead, self._read, self._position)
+        position, ahead = self._position, self._ahead
+        before, self._waiting = position.route.state(), True
         try:
-            yield steps
-        except StopAsyncIteration:
-            self._steps = None
-            if self._position.tally.finished:
-                raise
-            # else it was closed with an earlier event loop, and the next one goes on
+            while (ask := position.ask()) is not None:
+                try:
+                    if ahead.idle:  # without a frame in between
+                        response, alone = await ahead.send(ahead.asking(ask)), True
+                    else:
+                        response, alone = await ahead.fetch(ask)
+                except EnvoyError as error:
+                    self._missed(ask, error)
+                    continue
+                position.spend(response.attempts, response)
+                page = self._read(response)
+                taken = position.accept(ask, page, alone=alone)
+                if not position.calm:
+                    ahead.drop()
+                if taken or page.invalid:
+                    self._page = page if taken is page.items else attrs.evolve(page, items=taken)
+                    self._before, self._start, self._put_back = before, 0, None
+                    return self._page
         except BaseException as error:
-            self._steps = None  # a generator that raised is dead, but the position stands
-            self._ahead.drop()
+            ahead.drop()
             if isinstance(error, EnvoyError):
                 error.checkpoint = self.checkpoint()
             raise
-        else:
-            self._before, self._start, self._put_back = before, 0, None
         finally:
             self._waiting = False
+        return None
+
+    def _missed(self, ask: Ask, error: EnvoyError) -> None:
+        """Hear that a page could not be had; raises unless that is no more than rows deleted at the end."""
+        self._position.spend(error.attempts)
+        if not self._position.missing(ask, error):
+            raise error
+        self._ahead.drop()
 
     def _refuse_two(self) -> None:
         if self._waiting:
@@ -179,16 +194,9 @@ class Pages(Generic[T]):
         try:
             if self._page is not None and rest:
                 yield attrs.evolve(self._page, items=rest)
-            while True:
-                before = self._page
-                try:
-                    with self._step() as steps:
-                        self._page = await anext(steps)
-                        self._items, self._rest = self._page.items, iter(())
-                except StopAsyncIteration:
-                    return
-                if self._page is not before:
-                    yield self._page
+            while (page := await self._next()) is not None:
+                self._items, self._rest = page.items, iter(())
+                yield page
         finally:
             self._ahead.drop()
 
@@ -224,9 +232,6 @@ class Pages(Generic[T]):
     async def aclose(self) -> None:
         """End the listing's background steps, if any. Needed by nobody who lets the listing go."""
         self._refuse_two()
-        if self._steps is not None:
-            await self._steps.aclose()
-            self._steps = None
         await self._ahead.end()
 
 

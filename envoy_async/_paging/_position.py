@@ -7,7 +7,6 @@ checkpoint is nothing but a position written down.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any, Generic, TypeVar, cast

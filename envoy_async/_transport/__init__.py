@@ -94,6 +94,7 @@ class Transport:
         self._clock = clock
         self._sleep = sleep
         self._random = random
+        self._limits = aiohttp.ClientTimeout(sock_connect=settings.timeouts.connect, ceil_threshold=_EXACT)
         self._retrying = Retrying(settings, access, pool, clock=clock, sleep=sleep, random=random)
         self.fetch = Fetcher(settings, pool, clock=clock, sleep=sleep, random=random).fetch
 
@@ -184,8 +185,8 @@ class Transport:
             URL(self.settings.base_url + call.request.target, encoded=True),
             data=_streamed(call.request.body),
             headers=self.settings.headers(call.credential, call.request),
-            skip_auto_headers=("Content-Type",),
-            timeout=aiohttp.ClientTimeout(sock_connect=self.settings.timeouts.connect, ceil_threshold=_EXACT),
+            skip_auto_headers=None if call.request.method == "GET" else ("Content-Type",),
+            timeout=self._limits,
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=False,
