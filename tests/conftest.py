@@ -7,11 +7,13 @@ import os
 import pickle
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from functools import partial
+from importlib import import_module
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from envoy_async import EnvoyClient
+from envoy_async import EnvoyClient, RetryPolicy
 from envoy_async.sandbox import Sandbox
 from tests._redis_server import RedisServer
 
@@ -48,10 +50,24 @@ async def sandbox(unopened: bytes) -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-async def envoy(sandbox: Sandbox) -> AsyncIterator[EnvoyClient]:
+def retry() -> RetryPolicy:
+    """Give the retry policy of the client; a test file may have one of its own."""
+    return RetryPolicy()
+
+
+@pytest.fixture
+async def envoy(sandbox: Sandbox, retry: RetryPolicy) -> AsyncIterator[EnvoyClient]:
     """Give a client of the sandbox, closed afterwards."""
-    async with EnvoyClient(sandbox.api_key, base_url=sandbox.base_url) as client:
+    async with EnvoyClient(sandbox.api_key, base_url=sandbox.base_url, retry=retry) as client:
         yield client
+
+
+@pytest.fixture
+def memory() -> None:
+    """Empty the storage in memory, which all tests of a process share."""
+    system: Any = import_module("fsspec.implementations.memory").MemoryFileSystem  # which has no types
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
 
 
 @pytest.fixture

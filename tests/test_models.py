@@ -19,6 +19,7 @@ from envoy_async import models
 from envoy_async.models import (
     UNSET,
     ApiKeyWithSecret,
+    CallDirection,
     CallRecording,
     CallStatus,
     InvalidItem,
@@ -103,6 +104,26 @@ def test_unknown_values_do_not_pile_up(kind: type[OpenEnum]) -> None:
     assert list(kind) == members
     assert kind._value2member_map_ == table
     assert not hasattr(kind, "NEW_1")
+
+
+def test_a_value_that_is_not_known_is_made_once() -> None:
+    """Listings repeat values: one that came before is the same member again."""
+    assert CallStatus("NEVER_SEEN") is CallStatus("NEVER_SEEN")
+    assert CallStatus("NEVER_SEEN") is not CallDirection("NEVER_SEEN")
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"), [([f"N{n}" for n in range(900)], 256), (["N" * 65], 0)], ids=["many", "long"]
+)
+def test_what_an_enum_keeps_is_bounded(values: list[str], kept: int) -> None:
+    """Of values that are many, or long, few are kept, and all are read as they came."""
+
+    class State(OpenEnum):
+        KNOWN = "KNOWN"
+
+    assert [State(value) for value in values] == values
+    assert sum(State(value) is State(value) for value in values) == kept
+    assert not any(State(value).is_known for value in values)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

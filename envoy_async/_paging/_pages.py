@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from operator import length_hint
 from types import MappingProxyType
 from typing import Generic, Self, TypeVar
@@ -53,7 +53,7 @@ class Pages(Generic[T]):
         self._waiting = False
         self._page: Page[T] | None = None
         self._items: tuple[T, ...] = ()
-        self._rest = iter(self._items)  # of these, what was not handed out yet: it knows how many
+        self._rest: Iterator[T] = iter(self._items)  # of these, what was not handed out yet: it knows how many
         self._before: State = position.route.state()  # where the latest page came from, …
         self._start = 0  # … and which item in hand is its first
         self._put_back: tuple[str, int] | None = None  # by `collect`: the checkpoint before it, and how many records

@@ -42,7 +42,8 @@ class OpenEnum(StrEnum):
     def __init_subclass__(cls) -> None:
         """Give the class its memory of values it does not know."""
         super().__init_subclass__()
-        cls._missing_ = _Unknown(cls).__getitem__  # type: ignore[method-assign] # without a frame of Python
+        # a method of C, so that no frame of Python stands between msgspec and a value that came before
+        cls._missing_ = _Unknown(cls).__getitem__  # type: ignore[method-assign,assignment]
 
     __hash__ = str.__hash__  # Enum hashes the name; a member must be found where its text is found
 

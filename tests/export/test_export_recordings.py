@@ -27,6 +27,7 @@ from envoy_async.sandbox.recordings import recording_bytes
 MemoryFileSystem: Any = import_module("fsspec.implementations.memory").MemoryFileSystem  # which has no types
 FILES = "/recordings/{call_id}.mp4"
 Found = dict[str, Outcome[Call, StoredRecording]]
+pytestmark = pytest.mark.usefixtures("memory")
 
 
 @pytest.fixture
@@ -37,18 +38,9 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-async def envoy(sandbox: Sandbox) -> AsyncIterator[EnvoyClient]:
-    """Give a client that tries once."""
-    retry = RetryPolicy(max_attempts=1)
-    async with EnvoyClient(sandbox.api_key, base_url=sandbox.base_url, retry=retry) as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def memory() -> None:
-    """Empty the storage in memory, which all tests of a process share."""
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = [""]
+def retry() -> RetryPolicy:
+    """Try once."""
+    return RetryPolicy(max_attempts=1)
 
 
 def with_recording(sandbox: Sandbox) -> list[str]:

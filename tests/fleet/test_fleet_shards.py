@@ -24,6 +24,7 @@ from envoy_async.sandbox import Fault, Sandbox
 NOW = 1_763_740_800.0  # Friday 2025-11-21, 16:00 UTC
 FILES = "/recordings/{call_id}.mp4"
 MemoryFileSystem: Any = import_module("fsspec.implementations.memory").MemoryFileSystem  # which has no types
+pytestmark = pytest.mark.usefixtures("memory")
 
 
 @pytest.fixture
@@ -34,18 +35,9 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-async def envoy(sandbox: Sandbox) -> AsyncIterator[EnvoyClient]:
-    """Give a client that tries once."""
-    retry = RetryPolicy(max_attempts=1)
-    async with EnvoyClient(sandbox.api_key, base_url=sandbox.base_url, retry=retry) as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def memory() -> None:
-    """Empty the storage in memory, which all tests of a process share."""
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = [""]
+def retry() -> RetryPolicy:
+    """Try once."""
+    return RetryPolicy(max_attempts=1)
 
 
 @pytest.fixture(params=["folder", "memory://bucket/a"])

@@ -25,30 +25,12 @@ from envoy_async.fleet import plan, run_shard
 from envoy_async.fleet._dask import ON_THE_WAY
 from envoy_async.sandbox import Sandbox
 from tests.simulations._servers import WINDOW
+from tests.simulations._tables import Table
 
 CLIENTS = 200
 RATE, BURST = 97.0, 70.0  # requests of one organization per minute, and at once after a quiet minute
 AT_ONCE, ANSWER = 4, 0.2  # shards of a worker at once; seconds for a request
 SHARDS = 5  # of 30 days, 7 days each
-
-
-class Table:
-    """Rows of tables, some of which have a limit."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.missed = 0
-
-    def head(self, *cells: str) -> None:
-        """Begin a table."""
-        self.lines += ["", f"| {' | '.join(cells)} |", f"|{'---|' * len(cells)}"]
-        print(*self.lines[-3:], sep="\n", flush=True)
-
-    def row(self, *cells: str, good: bool) -> None:
-        """Add a row, and remember when its limit is missed."""
-        self.missed += not good
-        self.lines.append(f"| {' | '.join(cells)} |")
-        print(self.lines[-1] + ("" if good else "  <-- MISSED"), flush=True)
 
 
 @attrs.frozen

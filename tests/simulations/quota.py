@@ -24,6 +24,7 @@ sys.path.append(str(Path(__file__).parents[2]))  # at the end: the SDK is the in
 
 from tests.simulations._runs import Run, fail, interrupt, naive, saturate
 from tests.simulations._servers import Server, per_span
+from tests.simulations._tables import Table
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("fixed", "sliding", "bucket", "leaky")
@@ -95,28 +96,9 @@ def outage(kind: str, quota: int, seed: int) -> tuple[float, float, float]:
     return peak / max(second, 1.0), back, meanwhile
 
 
-class Report:
-    """Rows of a table, each with its limit."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.missed = 0
-
-    def head(self, *cells: str) -> None:
-        """Begin a table."""
-        self.lines += ["", f"| {' | '.join(cells)} |", f"|{'---|' * len(cells)}"]
-        print(*self.lines[-2:], sep="\n", flush=True)
-
-    def row(self, *cells: str, good: bool) -> None:
-        """Add a row, and remember when its limit is missed."""
-        self.missed += not good
-        self.lines.append(f"| {' | '.join(cells)} |")
-        print(self.lines[-1] + ("" if good else "  <-- MISSED"), flush=True)
-
-
-def shares(report: Report, seeds: int, run: Callable[[list[Job]], list[Found]]) -> None:
+def shares(table: Table, seeds: int, run: Callable[[list[Job]], list[Found]]) -> None:
     """Measure all cases on all servers, the worst of the seeds each."""
-    report.head("Quota per minute", "Case", "Server", "Used", "Refused", "Fairness")
+    table.head("Quota per minute", "Case", "Server", "Used", "Refused", "Fairness")
     for quota in MINUTES:
         for case, (least, most) in SHARES.items():
             for kind in KINDS:
@@ -127,27 +109,27 @@ def shares(report: Report, seeds: int, run: Callable[[list[Job]], list[Found]]) 
                 used, refused = min(one.used for one in found), max(one.refused for one in found)
                 fairness = min(one.fairness for one in found)
                 cells = str(quota), case, kind, f"{used:.1%}", f"{refused:.2%}", f"{fairness:.3f}"
-                report.row(*cells, good=used >= least and refused <= most and fairness >= FAIR)
+                table.row(*cells, good=used >= least and refused <= most and fairness >= FAIR)
 
 
-def moments(report: Report, seeds: int) -> None:
+def moments(table: Table, seeds: int) -> None:
     """Measure what is not a share: outages, a server that fails, interactive calls."""
-    report.head("What", "Figure", "Limit")
+    table.head("What", "Figure", "Limit")
     for quota in MINUTES:
         found = [outage(kind, quota, seed) for kind in KINDS[:3] for seed in range(seeds)]
         peak, back, meanwhile = (max(column) for column in zip(*found, strict=True))
         most = 1.1 if quota > 100 else 2.0  # 100 per minute are 1.7 per second: two in one second keep it
-        report.row(
+        table.row(
             f"outage of 60 s at {quota} per minute: peak second",
             f"{peak:.2f} of the rate",
             f"{most} of the rate",
             good=peak <= most,
         )
-        report.row("… back to 90 % of the quota after", f"{back:.0f} s", "15 s", good=back <= 15.0)
-        report.row("… load after the first 5 s", f"{meanwhile:.1%}", "-", good=True)
+        table.row("… back to 90 % of the quota after", f"{back:.0f} s", "15 s", good=back <= 15.0)
+        table.row("… load after the first 5 s", f"{meanwhile:.1%}", "-", good=True)
     calls = [fail(Server("fixed", 600), 10.0, seed, 5.0) for seed in range(seeds)]
     worst = max(attempts / made for made, attempts in calls)
-    report.row("server down for 10 minutes: attempts per call", f"{worst:.2f}", "1.15", good=worst <= 1.15)
+    table.row("server down for 10 minutes: attempts per call", f"{worst:.2f}", "1.15", good=worst <= 1.15)
     for kind in KINDS[:3]:
         found_waits = [interrupt(Server(kind, 100, offset=7.0 * seed), 120, seed) for seed in range(seeds)]
         waits = sorted(wait for _, one in found_waits for wait in one)
@@ -155,7 +137,7 @@ def moments(report: Report, seeds: int) -> None:
         median, tail = statistics.median(waits), waits[int(0.99 * len(waits))]
         text = f"interactive call in a bulk run ({kind}): median, 99 % within, longest wait; refused"
         figure = f"{median:.2f} s, {tail:.2f} s, {waits[-1]:.2f} s; {refused}"
-        report.row(text, figure, "1 s median; 0", good=median <= 1.0 and not refused)
+        table.row(text, figure, "1 s median; 0", good=median <= 1.0 and not refused)
 
 
 def plot() -> None:
@@ -191,19 +173,19 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5, help="seeds of each of the two halves")
     parser.add_argument("--write", action="store_true", help="put table and plot into the documentation")
     options = parser.parse_args()
-    began, report = time.perf_counter(), Report()
+    began, table = time.perf_counter(), Table()
     print(f"seeds 0 to {options.seeds - 1}, held out {HELD_OUT} to {HELD_OUT + options.seeds - 1}")
     with ProcessPoolExecutor() as pool:
-        shares(report, options.seeds, lambda jobs: list(pool.map(one_run, jobs)))
-    moments(report, options.seeds)
+        shares(table, options.seeds, lambda jobs: list(pool.map(one_run, jobs)))
+    moments(table, options.seeds)
     if options.write:
         page = PAGE.read_text(encoding="utf-8")
         before, rest = page.split(BEGIN)
-        table = "\n".join([*report.lines, "", ""])
-        PAGE.write_text(before + BEGIN + table + END + rest.split(END)[1], encoding="utf-8")
+        rows = "\n".join([*table.lines, "", ""])
+        PAGE.write_text(before + BEGIN + rows + END + rest.split(END)[1], encoding="utf-8")
         plot()
-    print(f"\n{time.perf_counter() - began:.0f} s; limits missed: {report.missed}")
-    return 1 if report.missed else 0
+    print(f"\n{time.perf_counter() - began:.0f} s; limits missed: {table.missed}")
+    return 1 if table.missed else 0
 
 
 if __name__ == "__main__":

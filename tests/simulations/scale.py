@@ -32,9 +32,10 @@ from envoy_async.fleet._buckets import cut
 from envoy_async.fleet._desk import Known
 from envoy_async.fleet._sharing import Sharing
 from tests.simulations._desk import ModelledDesk, ModelledRedis
-from tests.simulations._organizations import Table, duration, organizations
+from tests.simulations._organizations import duration, organizations
 from tests.simulations._runs import Run
 from tests.simulations._servers import WINDOW, Server, VirtualLoop, per_span
+from tests.simulations._tables import Table
 
 PAGE = Path(__file__).parents[2] / "docs/explanation/at-scale.md"
 BEGIN, END = "<!--- simulated: made by tests/simulations/scale.py -->\n", "<!--- end of simulated -->"
