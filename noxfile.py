@@ -132,7 +132,7 @@ def programs(session: nox.Session) -> None:
     found = sorted(path for path in (ROOT / "tests" / session.name).glob("*.py") if not path.name.startswith("_"))
     if not found:
         session.skip(f"there are no programs in tests/{session.name}/ yet")
-    extras = EXTRAS if session.name == "simulations" else "cli,otel"  # which export files
+    extras = {"simulations": EXTRAS, "benchmarks": "parquet"}.get(session.name, "cli,otel")  # which export files
     install(session, "tests", *({session.name} & PROJECT["dependency-groups"].keys()), extras=extras)
     session.env["ENVOY_TEST_CACHE"] = str(session.cache_dir.resolve())
     for program in found:
