@@ -162,6 +162,7 @@ NEEDS: Mapping[str, type[Credentials]] = MappingProxyType(
     }
 )
 """The operations that take only one of the two; all others take either, and a login takes none."""
+PARTICULAR = frozenset({ANONYMOUS, *NEEDS})
 ASSUMED = frozenset({"POST /carriers/{carrier_id}/enable", "POST /carriers/{carrier_id}/disable"})
 """Where that is inferred from the update page, and not read."""
 _WANTED = {

@@ -109,7 +109,7 @@ def test_unknown_values_do_not_pile_up(kind: type[OpenEnum]) -> None:
 def test_a_value_that_is_not_known_is_made_once() -> None:
     """Listings repeat values: one that came before is the same member again."""
     assert CallStatus("NEVER_SEEN") is CallStatus("NEVER_SEEN")
-    assert CallStatus("NEVER_SEEN") is not CallDirection("NEVER_SEEN")
+    assert type(CallDirection("NEVER_SEEN")) is CallDirection
 
 
 @pytest.mark.parametrize(

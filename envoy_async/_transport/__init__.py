@@ -18,7 +18,7 @@ from random import Random
 import aiohttp
 from yarl import URL
 
-from .._credentials import ANONYMOUS
+from .._credentials import ANONYMOUS, PARTICULAR
 from .._gate import Ending, Gate
 from .._retry import Kind, kind_of, outcome_unknown
 from .._wire import Request, Response
@@ -43,7 +43,7 @@ from ._addresses import ADDRESS, is_loopback
 from ._body import Body
 from ._call import Call, Settings
 from ._download import Fetcher
-from ._failures import SendOnce, judge, translate
+from ._failures import SendOnce, is_success, refusal, translate
 from ._pool import Lane, Pool
 from ._retrying import Retrying
 
@@ -148,7 +148,9 @@ class Transport:
     async def _attempt(self, call: Call) -> Response:
         """Run one attempt; whatever happens, the permit goes back and the ledger gets its row."""
         lane = self.pool.lane() or await self.pool.open()
-        gate = await self._admit(call, lane)
+        gate = lane.gate(call.request)
+        if not self._passes(call, gate):
+            await self._admit(call, lane, gate)
         limit = lane.begin(min(self.settings.timeouts.attempt, call.deadline - call.sent))
         answer: aiohttp.ClientResponse | None = None
         outcome: Response | EnvoyError = _CANCELLED
@@ -157,7 +159,9 @@ class Transport:
                 body = Body(answer.headers.get("Content-Encoding"))
                 async for chunk in answer.content.iter_any():
                     body.feed(chunk)
-            outcome = judge(Response(answer.status, answer.headers, body.end()), call.secret)
+            outcome = Response(answer.status, answer.headers, body.end())
+            if not is_success(outcome):
+                outcome = refusal(outcome, call.secret)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError, EnvoyError) as error:
             outcome = translate(error, answer, URL(self.settings.base_url), call.secret)
         except asyncio.CancelledError as cancelled:
@@ -193,9 +197,19 @@ class Transport:
             middlewares=(SendOnce(),),
         )
 
-    async def _admit(self, call: Call, lane: Lane) -> Gate:
+    def _passes(self, call: Call, gate: Gate) -> bool:
+        """Take a permit at once, where nothing else has to be looked at; so it is for nearly all."""
+        credential, now = self.access.current, self._clock()
+        if credential is None or call.request.operation in PARTICULAR or now >= call.deadline:
+            return False
+        if not gate.enter(now, patient=call.request.patient):
+            return False
+        call.credential, call.sent = credential, now
+        return True
+
+    async def _admit(self, call: Call, lane: Lane, gate: Gate) -> None:
         """Take a permit while there is a credential; raises when there is none before the deadline."""
-        gate, anonymous = lane.gate(call.request), call.request.operation == ANONYMOUS
+        anonymous = call.request.operation == ANONYMOUS
         while True:
             if not anonymous:
                 call.check(self.access.kind)  # for an operation that takes no such credential, none is fetched
@@ -212,7 +226,6 @@ class Transport:
             if call.sent >= call.deadline:
                 raise self._retrying.too_late(call, None)
         call.credential = None if anonymous else self.access.current  # it may have changed in line
-        return gate
 
     async def _fetch(self, call: Call, lane: Lane) -> None:
         """Wait for a credential, at most until the deadline; the fetch itself goes on for the others."""

@@ -1,7 +1,7 @@
 """Fetching a file from a storage that is not the API: no credential, no cookie, nothing of the user's but connections.
 
 The rule: what is sent is the address and a range, also where the storage is the API's own host: a signed address
-carries its own right. Its answers are judged by `_download`; no body of a refusal is read, because storages quote the
+carries its own right. Its answers are refusald by `_download`; no body of a refusal is read, because storages quote the
 address in it. No deadline holds for the whole, since a recording may be of any length: what ends an attempt is that
 `Timeouts.attempt` passes without a byte, and what ends the download is `RetryPolicy.max_attempts` failures in a row
 without one. Nothing here waits for quota, and no retry is paid from the budget: both are the API's.
@@ -13,7 +13,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import aiohttp
 from yarl import URL
@@ -27,7 +27,7 @@ from ..events import Retry, tell
 from . import _log
 from ._addresses import checked
 from ._call import Call, Settings
-from ._failures import SendOnce, judge, translate
+from ._failures import SendOnce, refusal, translate
 from ._pool import Lane, Pool
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class Fetcher:
     async def _receive(self, lane: Lane, answer: aiohttp.ClientResponse, address: Secret, download: Download) -> None:
         if answer.status >= _REFUSED and answer.status != _NO_SUCH_PART:
             told = {name: answer.headers[name] for name in _TOLD if name in answer.headers}
-            raise cast("EnvoyError", judge(Response(answer.status, told, b""), NO_SECRET))
+            raise refusal(Response(answer.status, told, b""), NO_SECRET)
         download.begin(answer.status, answer.headers)
         if download.whole:
             return

@@ -50,11 +50,14 @@ class SendOnce:
             raise
 
 
-def judge(response: Response, secret: Secret) -> Response | EnvoyError:
-    """Return a success as it is, and for any other answer the error it stands for, the secret taken out."""
+def is_success(response: Response) -> bool:
+    """Whether the server did what it was asked for."""
+    return 200 <= response.status < 300  # noqa: PLR2004 - the class of answers that RFC 9110 calls successful
+
+
+def refusal(response: Response, secret: Secret) -> EnvoyError:
+    """Return the error that an answer stands for which is no success, the secret taken out."""
     match response.status // 100:
-        case 2:
-            return response
         case 3:
             host = _host(response.headers.get("Location"), secret.reveal())
             error: EnvoyError = RedirectError(f"the server redirects to {host}, which is never followed")

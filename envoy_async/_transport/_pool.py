@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
 from random import Random
 
 import aiohttp
@@ -32,10 +32,12 @@ class Lane:
         self.open = True
         self._fetching: asyncio.Task[Credentials] | None = None
         self._gates = gates
-        self._running: set[asyncio.Timeout] = set()
+        self._running: dict[asyncio.Timeout, float] = {}  # and when they end, on the loop's clock
+        self._watch: asyncio.TimerHandle | None = None  # which looks when the first of them ends
         self._resting: set[asyncio.Timeout] = set()
         self._quiet = asyncio.Event()
-        self.closing = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.closing = self._loop.create_future()
         self._given = given
         self._reads = given or _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE))
         # a pooled connection gone stale loses a POST without telling, so unsafe operations never use one
@@ -66,10 +68,27 @@ class Lane:
         return aiohttp.ClientSession(connector=connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar())
 
     def begin(self, seconds: float) -> asyncio.Timeout:
-        """Return the time limit of an attempt; it ends early when the lane is closed."""
-        limit = asyncio.timeout(seconds)
-        self._running.add(limit)
+        """Return the time limit of an attempt; it ends early when the lane is closed.
+
+        One timer watches all of them: one for each would cost a tenth of a small request.
+        """
+        limit = asyncio.timeout(None)
+        due = self._running[limit] = self._loop.time() + seconds
+        if self._watch is None or due < self._watch.when():
+            self._look_at(due)
         return limit
+
+    def _look_at(self, when: float) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        """End what is due, and come back when the next is."""
+        now, self._watch = self._loop.time(), None
+        _expire([limit for limit, due in self._running.items() if due <= now])
+        if later := [due for due in self._running.values() if due > now]:
+            self._look_at(min(later))
 
     @contextlib.contextmanager
     def resting(self) -> Generator[asyncio.Timeout]:
@@ -86,7 +105,7 @@ class Lane:
     def end(self, limit: asyncio.Timeout) -> None:
         """Forget the limit of an attempt or a wait that is over."""
         self._resting.discard(limit)
-        self._running.discard(limit)
+        self._running.pop(limit, None)
         if not self._running:
             self._quiet.set()
 
@@ -124,6 +143,8 @@ class Lane:
                 for gate in self._gates.values():
                     await gate.ended()
             finally:
+                if self._watch is not None:
+                    self._watch.cancel()
                 await self._close_own()
 
     async def _close_own(self) -> None:
@@ -134,7 +155,7 @@ class Lane:
                 await self._fresh.close()
 
 
-def _expire(limits: set[asyncio.Timeout]) -> None:
+def _expire(limits: Iterable[asyncio.Timeout]) -> None:
     for limit in limits:
         if not limit.expired():
             limit.reschedule(0)
