@@ -3,8 +3,9 @@
 Names load on first use, so that `import envoy_async` costs nothing and leaves aiohttp alone.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ._names import on_first_use
 
 if TYPE_CHECKING:
     from . import bulk, errors, models, webhooks
@@ -34,31 +35,17 @@ __all__ = [
     "webhooks",
 ]
 
-_HOMES = {
-    "UNSET": "models",
-    "ApiKey": "_credentials",
-    "BearerToken": "_credentials",
-    "EnvoyClient": "client",
-    "EnvoyError": "errors",
-    "Login": "_credentials",
-    "Page": "models",
-    "Pages": "_paging",
-    "RetryPolicy": "_retry",
-    "Timeouts": "_retry",
-}
-
-
 if not TYPE_CHECKING:  # type checkers read the imports above, and find a name that is not there
-
-    def __getattr__(name: str) -> object:
-        if name not in __all__:
-            msg = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
-        value: object = import_module(f".{_HOMES.get(name, name)}", __name__)
-        if name in _HOMES:
-            value = getattr(value, name)
-        globals()[name] = value
-        return value
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = on_first_use(
+        __name__,
+        {
+            "_credentials": "ApiKey BearerToken Login",
+            "_paging": "Pages",
+            "_retry": "RetryPolicy Timeouts",
+            "bulk": "bulk",
+            "client": "EnvoyClient",
+            "errors": "EnvoyError errors",
+            "models": "UNSET Page models",
+            "webhooks": "webhooks",
+        },
+    )

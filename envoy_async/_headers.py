@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 
 def whole(text: str | None, digits: int = 12) -> int | None:
@@ -17,6 +16,8 @@ def whole(text: str | None, digits: int = 12) -> int | None:
 
 def http_date(value: str | None) -> datetime | None:
     """Read an HTTP date; one without a zone is UTC, and what is no date is `None`."""
+    from email.utils import parsedate_to_datetime  # a receiver of webhooks has no use for it
+
     try:
         moment = parsedate_to_datetime(value or "")
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -246,7 +246,7 @@ def backoff(policy: RetryPolicy, error: EnvoyError, failures: int, rng: Random) 
     return rng.uniform(0, min(policy.cap, policy.base * 2.0 ** min(failures - 1, 30)))
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Failure:
     """A failed attempt and where the call stands: all that a decision rests on."""
 

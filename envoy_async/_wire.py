@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, datetime, timedelta, timezone
+from functools import cache
 from typing import Self, cast
 from urllib.parse import quote, unquote
 
@@ -24,12 +25,11 @@ _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _LARGEST = 2**63  # what JSON parsers and databases take for a whole number
 _LONGEST_HEADER = 8192  # characters; common servers refuse more
 _NEEDLESS = "2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee]"  # the codes of letters, digits, and -._~
-_PATH = re.compile(rf"(/([\w.~!$&'()*+,;=:@-]|%(?!{_NEEDLESS})[0-9A-Fa-f]{{2}})+)+", re.ASCII)
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_OWN_HEADER = re.compile(  # what HTTP, the credentials, or the SDK needs for itself
-    "accept(-encoding)?|(proxy-)?authorization|connection|content-(encoding|length|type)|cookie|expect|host|keep-alive|"
-    "te|trailer|transfer-encoding|upgrade|user-agent|x-api-key|x-organization-id",
-    re.IGNORECASE,
+_PATH = rf"(?a:(/([\w.~!$&'()*+,;=:@-]|%(?!{_NEEDLESS})[0-9A-Fa-f]{{2}})+)+)"
+_HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"
+_OWN_HEADER = (  # what HTTP, the credentials, or the SDK needs for itself
+    "(?i:accept(-encoding)?|(proxy-)?authorization|connection|content-(encoding|length|type)|cookie|expect|host|keep-alive|"
+    "te|trailer|transfer-encoding|upgrade|user-agent|x-api-key|x-organization-id)"
 )
 _NUMBERS = frozenset({"page", "page_size"})
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -47,7 +47,6 @@ _PREFIXES = {
     "outreach_id": "otr",
     "preference_id": "pref",
 }
-_ID_SHAPES = {name: re.compile(f"{prefix}_{_UUID}|(?i:{_UUID})") for name, prefix in _PREFIXES.items()}
 
 
 class BadInput(ValueError):  # noqa: N818 - never leaves the package; the public name is InvalidRequestError
@@ -98,7 +97,7 @@ class Request:
         Raises:
             ValueError: name or value cannot be sent.
         """
-        if not _HEADER.fullmatch(name) or _OWN_HEADER.fullmatch(name):
+        if not re.fullmatch(_HEADER, name) or re.fullmatch(_OWN_HEADER, name):
             msg = "this header cannot be set by a middleware"
             raise BadInput(msg, "name")
         kept = tuple(pair for pair in self.headers if pair[0].lower() != name.lower())
@@ -172,7 +171,7 @@ def build(
     patient: bool = False,
 ) -> Request:
     """Build a request, or raise `BadInput` naming the field that cannot be sent."""
-    pairs = _pairs({} if query is None else query)
+    pairs = () if query is None else _pairs(query)
     path = expand(template, ids or {})
     return Request(method=method, template=template, path=path, query=pairs, body=body, paged=paged, patient=patient)
 
@@ -196,7 +195,7 @@ def plain_path(path: object) -> str:
     """Return *path* when it can stand behind the base URL as it is: quoted, absolute, and never leading upwards."""
     if (
         not isinstance(path, str)
-        or _PATH.fullmatch(path) is None
+        or re.fullmatch(_PATH, path) is None
         or not {".", ".."}.isdisjoint(unquote(path).split("/"))
     ):
         msg = (
@@ -212,7 +211,13 @@ def expand(template: str, ids: Mapping[str, object]) -> str:
 
 
 def _segment(name: str, value: object) -> str:
-    return _quoted(name, identifier(name, value))
+    text = identifier(name, value)
+    return text if name in _PREFIXES else _quoted(name, text)  # the shapes of ids need no quoting
+
+
+@cache
+def _id_shape(name: str) -> re.Pattern[str]:
+    return re.compile(f"{_PREFIXES[name]}_{_UUID}|(?i:{_UUID})")
 
 
 def identifier(name: str, value: object) -> str:
@@ -220,8 +225,7 @@ def identifier(name: str, value: object) -> str:
     if not isinstance(value, str):
         msg = f"{name} must be a string, not {type(value).__name__}"
         raise BadInput(msg, name)
-    shape = _ID_SHAPES.get(name)
-    if value in {"", ".", ".."} or (shape is not None and shape.fullmatch(value) is None):
+    if value in {"", ".", ".."} or (name in _PREFIXES and not _id_shape(name).fullmatch(value)):
         msg = f"{name} has the wrong shape: expected {_PREFIXES.get(name, name)}_<uuid> or <uuid>"
         raise BadInput(msg, name)
     return value
@@ -230,7 +234,7 @@ def identifier(name: str, value: object) -> str:
 def check_ids(body: Mapping[str, object]) -> None:
     """Refuse a body that holds an id of another kind than its field's name says."""
     for name, value in body.items():
-        if name in _ID_SHAPES and value is not None:
+        if name in _PREFIXES and value is not None:
             identifier(name, value)
 
 

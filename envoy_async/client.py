@@ -22,19 +22,7 @@ from ._wire import BadInput, Send, header_value
 from .errors import ConfigurationError, InvalidRequestError, InvalidResponseError, OutcomeUnknownError
 from .events import Hooks, RateLimited, Retry
 from .middleware import Middleware
-from .resources import (
-    ApiKeys,
-    Auth,
-    Calls,
-    Carriers,
-    LanePreferences,
-    Loads,
-    Offers,
-    Outreaches,
-    WebhookEndpoints,
-    WebhookMessages,
-    raw,
-)
+from .resources import Groups, raw
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -46,7 +34,7 @@ BASE_URL = "https://tryenvoy.ai/api/v1"
 _GRACE = 5.0  # seconds
 
 
-class EnvoyClient:
+class EnvoyClient(Groups):
     """The Envoy AI API, for asyncio.
 
     Nothing is opened before the first await. Use it with `async with`, or call `close()`; the same client may
@@ -105,18 +93,8 @@ class EnvoyClient:
 
     def _use(self, transport: Transport) -> None:
         self._transport = transport
-        send = self._send = transport.send if self._wrap is None else self._wrap(transport.send)
-        scope = _scope(transport.settings, transport.pool.line)
-        self.auth = Auth(send)
-        self.api_keys = ApiKeys(send, scope=scope)
-        self.loads = Loads(send, scope=scope)
-        self.offers = Offers(send, scope=scope)
-        self.carriers = Carriers(send, scope=scope)
-        self.lane_preferences = LanePreferences(send, scope=scope)
-        self.calls = Calls(send, scope=scope, fetch=transport.fetch)
-        self.outreaches = Outreaches(send, scope=scope)
-        self.webhook_endpoints = WebhookEndpoints(send, scope=scope)
-        self.webhook_messages = WebhookMessages(send, scope=scope)
+        send = transport.send if self._wrap is None else self._wrap(transport.send)
+        self._share(send, _scope(transport.settings, transport.pool.line), transport.fetch)
 
     async def _log_in(self, login: Login) -> BearerToken:
         found = await self.auth.login(login.email.reveal(), login.password.reveal())

@@ -15,6 +15,7 @@ from envoy_async._paging import Pages
 from envoy_async.cli import main, operations
 from envoy_async.cli.app import make_app
 from envoy_async.models import UNSET, Call, CallStatus, Unset
+from envoy_async.resources._base import Resource
 
 COMMON = {field.name for field in attrs.fields(operations.Flags)}
 
@@ -54,9 +55,10 @@ class Robots:
 def methods() -> Iterator[tuple[str, str, Callable[..., object]]]:
     """Walk the public methods of the client's groups without the code under test."""
     envoy = EnvoyClient("k", base_url="https://example.com", organization_id="o")
-    for group, resource in vars(envoy).items():
-        for name in dir(resource):
-            if not group.startswith("_") and not name.startswith("_"):
+    for group in dir(envoy):
+        resource = getattr(envoy, group)
+        for name in dir(resource) if isinstance(resource, Resource) else ():
+            if not name.startswith("_"):
                 yield group, name, getattr(resource, name)
 
 

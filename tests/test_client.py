@@ -27,6 +27,7 @@ from envoy_async.errors import (
     NotAuthenticatedError,
     PermissionDeniedError,
 )
+from envoy_async.resources import GROUPS
 from envoy_async.sandbox import Sandbox
 
 CANARY = "canary-7f3a"
@@ -407,6 +408,51 @@ async def test_a_session_passed_in_is_used_and_left_open(sandbox: Sandbox) -> No
             assert await envoy.calls.list().first()
         assert not session.closed
     assert len(sandbox.requests) == 1
+
+
+def test_a_group_loads_when_it_is_first_used() -> None:
+    """Making a client reads no models; a group reads its own, not those of another; cattrs waits for a doubt."""
+    program = """
+import sys
+from envoy_async import EnvoyClient
+from envoy_async._converter import structure
+
+def loaded():
+    ours = [name.removeprefix("envoy_async.") for name in sys.modules if name.startswith("envoy_async.")]
+    return [name for name in ours if name in {"models.calls", "models.loads", "resources.loads", "_paging"}]
+
+envoy = EnvoyClient("key")
+assert loaded() == [], loaded()
+envoy.calls
+assert sorted(loaded()) == ["_paging", "models.calls"], loaded()
+envoy.loads
+assert "resources.loads" in loaded()
+structure(b"5", int)
+print("cattrs" in sys.modules)
+structure(b"\\xef\\xbb\\xbf5", int)
+assert "cattrs" in sys.modules
+"""
+    assert python(program) == "False"
+
+
+def test_a_group_is_made_once() -> None:
+    """It is the same object each time, `dir` shows it before it is used, and a view has its own."""
+    envoy = EnvoyClient(KEY)
+    assert set(GROUPS) <= set(dir(envoy))
+    assert [getattr(envoy, name) for name in GROUPS] == [getattr(envoy, name) for name in GROUPS]
+    view = envoy.with_options(deadline=5)
+    assert all(getattr(view, name) is not getattr(envoy, name) for name in GROUPS)
+    assert view.loads is view.loads
+
+
+@pytest.mark.parametrize("name", ["call", "Calls", "_calls", "GROUPS", ""])
+def test_an_unknown_group_is_an_attribute_error(name: str) -> None:
+    """As of any object, naming both; `hasattr` works, and Python suggests the name that was meant."""
+    envoy = EnvoyClient(KEY)
+    with pytest.raises(AttributeError, match=f"^'EnvoyClient' object has no attribute '{name}'$") as caught:
+        getattr(envoy, name)
+    assert not hasattr(envoy, name)
+    assert (caught.value.name, caught.value.obj) == (name, envoy)
 
 
 def test_the_top_level_loads_its_names_on_first_use() -> None:

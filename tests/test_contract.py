@@ -136,7 +136,8 @@ LISTINGS = [(group, name) for group, name in EVERY if "Pages" in str(inspect.sig
 def test_every_group_is_on_the_client() -> None:
     """A group is reached under its own name, and there are no others."""
     envoy = EnvoyClient("key")
-    assert {name: type(value) for name, value in vars(envoy).items() if isinstance(value, Resource)} == GROUPS
+    found: dict[str, object] = {name: getattr(envoy, name) for name in dir(envoy)}
+    assert {name: type(value) for name, value in found.items() if isinstance(value, Resource)} == GROUPS
 
 
 async def test_methods_are_the_operations() -> None:

@@ -333,7 +333,7 @@ async def test_a_wrong_way_to_go_on_is_refused(envoy: EnvoyClient, sandbox: Sand
 
 LISTINGS = [
     (kind, name)
-    for kind in vars(resources).values()
+    for kind in (getattr(resources, name) for name in resources.__all__)
     if isinstance(kind, type)
     for name, method in vars(kind).items()
     if inspect.isfunction(method) and method.__annotations__["return"].startswith("Pages[")

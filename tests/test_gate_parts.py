@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from email.utils import formatdate
 from random import Random
 
@@ -375,6 +376,18 @@ def test_the_short_way_lets_nobody_go_whom_the_long_way_would_hold(seed: int) ->
             window.done(now, headers, ending, 1.0 if ending is Ending.REFUSED else 0.0)
         limit = rng.choice(limits) if rng.random() < 0.1 else limit
     event("the short way was taken" if short else "nobody took the short way")
+
+
+def test_a_large_quota_costs_little_memory() -> None:
+    """Of 10,000 requests in the trailing window, each takes ten bytes at most."""
+    window = Window(Random(1))
+    busy(window, 100, 0.0, limit=10**9)
+    tracemalloc.start()
+    try:
+        busy(window, 10_000, 1.0, limit=10**9)
+        assert tracemalloc.get_traced_memory()[0] <= 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_long_run_is_spaced_evenly_until_it_pauses() -> None:

@@ -10,7 +10,7 @@ import envoy_async
 
 PACKAGE = Path(envoy_async.__file__).parent
 ROWS = (
-    {"_columns", "_credentials", "_headers", "_lock", "_masking", "_signing"},
+    {"_columns", "_credentials", "_headers", "_lock", "_masking", "_names", "_signing"},
     {"_wire", "models", "bulk"},
     {"errors"},
     {"_converter", "events", "middleware"},

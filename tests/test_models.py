@@ -54,6 +54,14 @@ def through_pickle(value: object, protocol: int = pickle.HIGHEST_PROTOCOL) -> ob
     return restored
 
 
+def test_every_model_is_a_name_of_the_package() -> None:
+    """`dir` shows it before it is used, it lives in a module of the package, and what is no model is no name."""
+    assert set(NAMES) <= set(dir(models))
+    assert all(kind.__module__.startswith("envoy_async.models.") for kind in KINDS)
+    with pytest.raises(AttributeError, match=r"^module 'envoy_async\.models' has no attribute 'Calls'$"):
+        getattr(models, "Calls")  # noqa: B009 - type checkers know that it is not there
+
+
 @pytest.mark.parametrize("kind", ENUMS)
 def test_a_known_value_is_its_member(kind: type[OpenEnum]) -> None:
     """Looking a known text up gives the one member, which says that it is known."""

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from envoy_async._converter import OnInvalid
-from envoy_async._paging import Order, Pages, Strategy, _backward, _position, _strategies
+from envoy_async._paging import Order, Pages, Position, Strategy, _backward, _position, _strategies, begin
 from envoy_async._wire import Attempt, Request, Response
 from envoy_async.errors import (
     ConnectionLostError,
@@ -28,7 +28,7 @@ from envoy_async.errors import (
     PaginationError,
     ValidationError,
 )
-from envoy_async.models import Timestamp
+from envoy_async.models import Page, Timestamp
 from envoy_async.resources._base import Resource
 from envoy_async.resources.calls import Calls
 from tests.simulations._calls import EPOCH_DAY, CallsServer
@@ -566,14 +566,52 @@ async def test_a_long_listing_that_moved_says_so_when_its_ids_were_not_all_kept(
     assert any("rows moved" in doubt for doubt in pages.report.doubts)
 
 
+@pytest.mark.parametrize("grown", [0, 60])
+@pytest.mark.parametrize("count", [95, 119, 120, 121, 130])
+async def test_a_later_sweep_gives_no_record_twice_however_much_came(
+    count: int, grown: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep that ends just where ids begin to be forgotten, or a listing that grows in the next, repeats none."""
+    monkeypatch.setattr(_strategies, "REMEMBERED", 100)
+    server = Server(rows(count))
+
+    def grow(server: Listing) -> None:
+        for _ in range(grown):
+            server.insert()
+
+    def drift(server: Listing) -> None:
+        once_at(5, delete(3))(server)
+        once_at(-(-count // 10) + 2, grow)(server)
+
+    server.drift = drift
+    found = await read(listing(server, item=Plain, newest_first=False))
+    assert len(found) == len(set(found))
+    assert set(rows(count)) - server.deleted <= set(found)
+
+
 async def test_more_deletions_at_once_than_ids_are_kept_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes again after them cannot be told from what is new, and the report says so."""
     monkeypatch.setattr(_strategies, "REMEMBERED", 20)
     server = Server(rows(95))
-    server.drift = once_at(8, delete(*range(30, -1, -1)))
+    server.drift = once_at(8, delete(*range(44, -1, -1)))
     pages = listing(server)
     assert set(rows(95)) - server.deleted <= set(await read(pages))
     assert any("than are remembered" in doubt for doubt in pages.report.doubts)
+
+
+def test_the_count_at_the_end_is_that_of_the_last_page() -> None:
+    """A count that a page read in vain had told does not stay in the report."""
+    position: Position[Dated] = begin(
+        "count-guard", page=1, size=2, limit=None, order=Order(doubt=None, newest_first=True)
+    )
+    for number, total, alone in ((1, 10, True), (2, 10, True), (3, 12, False), (3, 10, True), (4, 10, True)):
+        ask = position.ask()
+        assert ask is not None
+        items = tuple(Dated(id=f"{number}-{row}", created_at=NEWEST - timedelta(number, row)) for row in range(2))
+        page = Page(items=items, number=number, size=2, total_count=total, total_pages=5, has_next=True)
+        position.accept(ask, page, alone=alone)
+    assert position.report.stepped_back == 1
+    assert position.report.total_at_end == 10
 
 
 async def test_the_count_guard_can_be_forced_on_any_order() -> None:

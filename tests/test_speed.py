@@ -26,8 +26,10 @@ import msgspec
 import pytest
 
 import envoy_async
-from envoy_async import EnvoyClient, Pages, _converter
+from envoy_async import EnvoyClient, Pages
 from envoy_async._converter import structure
+from envoy_async._converter._pages import sifted_page, whole_page
+from envoy_async._converter._slow import whole_value
 from envoy_async.models import Call
 from envoy_async.sandbox import Sandbox
 
@@ -211,7 +213,8 @@ async def test_a_decoder_is_made_once_for_each_type(sandbox: Sandbox, monkeypatc
         return decoder(type_)
 
     monkeypatch.setattr(msgspec.json, "Decoder", make)
-    _converter._converter.cache_clear()
+    for cached in (whole_value, whole_page, sifted_page):
+        cached.cache_clear()
     for _ in range(2):
         async with EnvoyClient(sandbox.api_key, base_url=sandbox.base_url) as envoy:
             for _ in range(2):

@@ -23,6 +23,7 @@ from envoy_async import ApiKey, BearerToken, EnvoyClient, Pages
 from envoy_async._credentials import ANONYMOUS, ASSUMED, NEEDS
 from envoy_async._retry import kind_of
 from envoy_async._wire import Request, Response
+from envoy_async.resources import GROUPS
 
 MARK = "<!-- endpoints -->"
 _HEAD = ":::{table}\n:width: 100%\n:widths: 19 43 14 11 13\n\n"
@@ -71,7 +72,7 @@ async def _record(request: Request) -> Response:
 def groups() -> dict[str, type]:
     """Name the groups of operations as a client carries them, with their classes."""
     client = EnvoyClient(ApiKey("none"), base_url="https://example.invalid", organization_id="none")
-    return {name: type(group) for name, group in vars(client).items() if not name.startswith("_")}
+    return {name: type(getattr(client, name)) for name in GROUPS}
 
 
 def methods(cls: type) -> Iterator[tuple[str, Any]]:

@@ -8,25 +8,24 @@ msgspec cannot split (NaN and its like, half a surrogate pair) are they written 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Generic, Literal, NoReturn, TypeVar, get_args
+from functools import cache
+from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
 import attrs
-import cattrs
 import msgspec
 
 from ..errors import InvalidResponseError
 from ..models import InvalidItem, Page
-from ._slow import BEFORE, Json, Loose, slowly
+from ._slow import BEFORE, loosely, slowly, strictly, whole_value
 
 T = TypeVar("T")
 OnInvalid = Literal["raise", "skip", "collect"]
 _MARK = b"\xef\xbb\xbf"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Pagination:
     """What an envelope says of its page."""
 
@@ -37,54 +36,49 @@ class Pagination:
     has_next: bool | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class _Envelope(Generic[T]):
     data: tuple[T, ...]
     pagination: Pagination
 
 
-class Sifted(Generic[T]):
-    """The type of bytes that hold a page of `T`, of which some may be broken."""
+@cache
+def whole_page(item: Any) -> Callable[[bytes], Page[Any]]:
+    """Make what reads bytes as one page: the documented envelope, or a bare array as one last page."""
+    parse = loosely if item is msgspec.Raw else strictly  # what stays raw is judged later
+    envelope = cast("Callable[[bytes], _Envelope[Any]]", whole_value(_Envelope[item], parse=parse))
+    array = cast("Callable[[bytes], tuple[Any, ...]]", whole_value(tuple[item, ...], parse=parse))
 
-
-def whole_page(converter: cattrs.Converter, type_: object) -> Callable[[bytes, object], Page[Any]]:
-    """Read bytes as one page: the documented envelope, or a bare array as one last page."""
-    item = (get_args(type_) or (object,))[0]
-    form: Any = Loose if item is msgspec.Raw else Json  # what stays raw is judged later
-    envelope = converter.get_structure_hook(form[_Envelope[item]])  # type: ignore[valid-type]
-    array = converter.get_structure_hook(form[tuple[item, ...]])  # type: ignore[valid-type]
-
-    def hook(body: bytes, _: object) -> Page[Any]:
+    def read_page(body: bytes) -> Page[Any]:
         if _is_array(body):
-            items = array(body, None)
+            items = array(body)
             n = len(items)
             return Page(items=items, number=1, size=n, total_count=n, total_pages=1, has_next=False, raw=body)
-        return _from_envelope(envelope(body, None), body)
+        return _from_envelope(envelope(body), body)
 
-    return hook
+    return read_page
 
 
-def sifted_page(converter: cattrs.Converter, type_: object) -> Callable[[bytes, object], Page[Any]]:
-    """Read bytes as one page: whole if all of it is good, else record by record."""
-    item = get_args(type_)[0]
-    decode = msgspec.json.Decoder(_Envelope[item]).decode  # type: ignore[valid-type]
-    split = converter.get_structure_hook(Page[msgspec.Raw])
-    read = _one(converter, item)
+@cache
+def sifted_page(item: Any) -> Callable[[bytes], Page[Any]]:
+    """Make what reads bytes as one page: whole if all of it is good, else record by record."""
+    decode = msgspec.json.Decoder(_Envelope[item]).decode
+    split, read = whole_page(msgspec.Raw), _one(item)
 
-    def hook(body: bytes, _: object) -> Page[Any]:
+    def read_page(body: bytes) -> Page[Any]:
         with suppress(Exception):  # any doubt; the type may be the caller's own, and raise what it likes
             return _from_envelope(decode(body), body)
-        page = split(body.removeprefix(_MARK), None)
+        page = split(body.removeprefix(_MARK))
         place = "$" if _is_array(body) else "$.data"
         found = [read(raw, page.number, index, place) for index, raw in enumerate(map(bytes, page.items))]
         good = tuple(item for item in found if not isinstance(item, InvalidItem))
         bad = tuple(item for item in found if isinstance(item, InvalidItem))
         return attrs.evolve(page, items=good, invalid=bad, raw=body)
 
-    return hook
+    return read_page
 
 
-def _one(converter: cattrs.Converter, item: Any) -> Callable[[bytes, int, int, str], object]:
+def _one(item: Any) -> Callable[[bytes, int, int, str], object]:
     """Read one record of a page, or say what is wrong with it."""
     decode = msgspec.json.Decoder(item).decode
 
@@ -92,16 +86,11 @@ def _one(converter: cattrs.Converter, item: Any) -> Callable[[bytes, int, int, s
         with suppress(Exception):
             return decode(raw)
         try:
-            return slowly(converter, raw, item, place=f"{place}[{index}]")
+            return slowly(raw, item, place=f"{place}[{index}]")
         except InvalidResponseError as error:
             return InvalidItem(page=page, index=index, path=error.message, raw=raw)
 
     return read
-
-
-def written(value: object, _: object) -> msgspec.Raw:
-    """Write a parsed value anew, where its own bytes cannot be told from those around it."""
-    return msgspec.Raw(json.dumps(value).encode())
 
 
 def _is_array(body: bytes) -> bool:

@@ -8,29 +8,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import Any, Generic, NoReturn, TypeVar, cast, get_args
+from functools import cache
+from typing import Any, NoReturn, cast
 
-import cattrs
 import msgspec
-from cattrs.v import format_exception
 
 from ..errors import InvalidResponseError
 
-T = TypeVar("T")
 BEFORE = b"\xef\xbb\xbf \t\r\n"  # what may stand before a JSON value
-_DOUBTS = 3  # how many places of a wrong answer the error names
-
-
-class Json(Generic[T]):
-    """The type of bytes that hold a `T`."""
-
-
-class Loose(Generic[T]):
-    """The type of bytes that hold a `T` in which numbers may be none, such as NaN: its parts are judged later."""
-
-
-class ExpectedError(TypeError):
-    """What stood in the way of a wrong value: the expectation, never the value."""
+UNLIKE_JSON = (bytes, bytearray, memoryview, set, frozenset)
+"""What JSON cannot be read as, though msgspec would."""
 
 
 def strictly(body: bytes) -> object:
@@ -44,44 +31,30 @@ def loosely(body: bytes) -> object:
     return cast("object", json.loads(body.decode("utf-8-sig")))
 
 
-def whole_value(
-    converter: cattrs.Converter, type_: object, *, parse: Callable[[bytes], object] = strictly
-) -> Callable[[bytes, object], object]:
-    """Read bytes as the type inside `Json` or `Loose`: fast, and on any doubt slowly."""
-    target = get_args(type_)[0]
+@cache
+def whole_value(target: Any, *, parse: Callable[[bytes], object] = strictly) -> Callable[[bytes], object]:
+    """Make what reads bytes as a type: fast, and on any doubt slowly."""
     decode = msgspec.json.Decoder(target).decode
 
-    def hook(body: bytes, _: object) -> object:
+    def read(body: bytes) -> object:
         try:
             return decode(body)
         except Exception:  # noqa: BLE001 - the type may be the caller's own, and raise what it likes
             doubtful = body
-        return slowly(converter, doubtful, target, parse=parse)
+        return slowly(doubtful, target, parse=parse)
 
-    return hook
+    return read
 
 
-def slowly(
-    converter: cattrs.Converter,
-    body: bytes,
-    target: Any,
-    *,
-    place: str = "$",
-    parse: Callable[[bytes], object] = strictly,
-) -> object:
+def slowly(body: bytes, target: Any, *, place: str = "$", parse: Callable[[bytes], object] = strictly) -> object:
     """Read bytes with the standard library and cattrs, or raise with every place that is wrong.
 
     *place* says where in the answer the bytes stand when they are only a part of it.
     """
+    from ._tolerant import tolerantly
+
     part = "" if place == "$" else f" @ {place}"
-    value = _parsed(body, parse, part)
-    try:
-        return converter.structure(value, target)
-    except (cattrs.BaseValidationError, ExpectedError) as error:
-        doubts = "; ".join(cattrs.transform_error(error, place, format_exception=_reason)[:_DOUBTS])
-    except Exception:  # noqa: BLE001 - the same
-        doubts = f"JSON cannot be read as the type asked for{part}"
-    raise InvalidResponseError(doubts)
+    return tolerantly(_parsed(body, parse, part), target, place, part)
 
 
 def _parsed(body: bytes, parse: Callable[[bytes], object], part: str) -> object:
@@ -92,14 +65,6 @@ def _parsed(body: bytes, parse: Callable[[bytes], object], part: str) -> object:
     except ValueError:  # JSON, Unicode, and numbers too long alike; their texts quote the body, so they are dropped
         doubt = "HTML, not JSON" if body.lstrip(BEFORE)[:1] == b"<" else f"not JSON ({len(body)} bytes)"
     raise InvalidResponseError(doubt + part)
-
-
-def _reason(error: BaseException, type_: type | None) -> str:
-    """Say what was expected and never what was found: values may be personal data."""
-    if isinstance(error, ExpectedError):
-        return f"expected {error}"
-    known = isinstance(error, KeyError | ValueError)  # what cattrs says of the others may quote the value
-    return format_exception(error, type_) if known else "not what was expected"
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -29,7 +29,7 @@ _LEAST = 0.001  # seconds; a shorter wait is none, by any clock
 _logger = logging.getLogger("envoy_async")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Wish:
     """How many want to go now, and whether the first of them is patient."""
 

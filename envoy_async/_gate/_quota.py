@@ -117,7 +117,7 @@ def _read(limit: int | None, reset: int | None, date: str | None) -> Read:
     return Read(limit, reset, min(max(reset - at.timestamp(), 1.0), DOCUMENTED))
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Read:
     """The limit, and when it is said to be whole again: in Unix seconds, and in seconds from the answer's `Date`."""
 

@@ -12,7 +12,7 @@ All here is arithmetic over times it is told. It belongs to the client and outli
 from __future__ import annotations
 
 import math
-from collections import deque
+from array import array
 from collections.abc import Mapping
 from itertools import islice
 from random import Random
@@ -38,7 +38,7 @@ class Window:
         self._cap = Cap()
         self._breaker = Breaker(random)
         self._pace = Pace()
-        self._log: deque[float] = deque()
+        self._log = array("d")  # when requests ended; where the quota is large they are many
         self._asked = False
         self._sent_at = -math.inf
         self.paused_until = -math.inf
@@ -196,8 +196,10 @@ class Window:
 
     def _forget(self, now: float) -> None:
         log, length = self._log, self.quota.length
-        while log and log[0] + length <= now:
-            log.popleft()
+        over = 0
+        while over < len(log) and log[over] + length <= now:
+            over += 1
+        del log[:over]
 
     def _refused(self, now: float, pause: float) -> None:
         """Lower the rate for a 429 that what the server tells of its quota does not explain, once per pause."""

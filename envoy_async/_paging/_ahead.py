@@ -29,7 +29,7 @@ MOST_AHEAD = 64  # pages
 _BYTES = 64 * 2**20  # of answers that wait
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Flight:
     """A page on its way."""
 

@@ -23,7 +23,7 @@ _VERSION = 1
 _LARGEST = 64 * 1024  # characters
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Saved:
     """What a checkpoint holds besides what it is bound to."""
 

@@ -206,6 +206,7 @@ class Forward(Generic[T]):
         if settled or self._first > 1 or self._one_answer:
             self.ended = True
         elif self.sweeps < (_SWEEPS if seen.whole else 1) and not agreed:
+            seen.keep()  # what a sweep forgot, the next would deliver again
             self._sweep_again(ids)
         elif self._strict and seen.whole:
             self._failure = f"the listing does not hold still: {self._told}, and no two agree"

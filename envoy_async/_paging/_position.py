@@ -100,7 +100,7 @@ class Position(Generic[T]):
         items = page.items
         fresh = self.seen.fresh(items)
         if fresh is items and self._limit is None and not page.invalid and self.route.advance(ask, page, self._last):
-            self._advance(items)
+            self._advance(page)
             return items
         self.calm = not page.invalid and self.route.steady(ask, page, fresh, self._last)
         if not (alone or self.calm):
@@ -127,14 +127,16 @@ class Position(Generic[T]):
         self._note(page, len(taken), repeated, *unread)
         return taken
 
-    def _advance(self, items: tuple[T, ...]) -> None:
+    def _advance(self, page: Page[T]) -> None:
         """Count a page that is the very next; the short way, for nearly all of them."""
-        tally, last = self.tally, items[-1]
+        items, tally = page.items, self.tally
+        last = items[-1]
         self.calm, self._barren, self._gone = True, 0, 0
         self._last, self._last_id = made(last), last.id
         self.seen.add(items)
         tally.pages += 1
         tally.records += len(items)
+        tally.total_at_end = page.total_count  # that of a page read in vain may stand there
 
     def _look_at_border(self, items: tuple[T, ...], taken: tuple[T, ...]) -> None:
         """Notice records of one moment on two pages: a server may sort them differently for each."""

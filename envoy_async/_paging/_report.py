@@ -54,7 +54,7 @@ class Report:
     """What could not be proven, and why; empty as long as nothing speaks against a proof."""
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Tally:
     """The same while it is counted."""
 

@@ -1,20 +1,24 @@
 """Which records were delivered: the latest ids, and of a resumed listing their digests.
 
-The rule: memory is bounded. Rows move by little between two pages, so the latest ids suffice; `whole` says whether
-they are all there were. Ids come and go by the page, so that a page costs a few steps and no step for each record. A
-digest is made when a checkpoint asks for it, once for each id.
+The rule: memory is bounded, and stays what it is once it is full. Rows move by little between two pages, so the latest
+ids suffice; `whole` says whether they are all there were. Ids come by the page and go by the quarter, so that no step
+of Python is taken for a single one. A digest is made when a checkpoint asks for it, once for each id.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from hashlib import blake2b
 from itertools import chain, islice
 from typing import Protocol, TypeVar
 
+import attrs
+
 REMEMBERED = 10_000  # ids in memory
 _KEPT = 5_500  # digests in a checkpoint, which has to fit into 64 KiB
 DIGEST = 8  # bytes of one
+_PARTS = 4  # sets that the ids in memory fill
 
 
 class Record(Protocol):
@@ -29,53 +33,74 @@ class Record(Protocol):
 T = TypeVar("T", bound=Record)
 
 
+@attrs.define(eq=False, repr=False)
+class _Part:
+    """Some ids, for looking them up and in their order."""
+
+    known: set[str] = attrs.field(factory=set[str])
+    order: list[str] = attrs.field(factory=list[str])
+
+
 class Seen:
-    """The ids of the latest pages, so many that at least the last *most* are among them; `None` for all."""
+    """The ids of the latest records: of *most* while there are no more, later of three quarters of them at least.
+
+    They are forgotten a quarter at a time. To take single ids out of a set costs as much as to put them in, and their
+    places stay taken until the set has grown to four times its size.
+    """
 
     def __init__(self, most: int | None = REMEMBERED) -> None:
         self.whole = True
-        self._most = most
-        self._ids: set[str] = set()
-        self._pages: deque[list[str]] = deque()  # the same ids, in their order
+        self._size = math.inf if most is None else most / _PARTS
+        self._parts: deque[_Part] = deque([_Part()])
         self._asked: tuple[object, list[str]] = (), []  # the items last asked about, and their ids
         self._earlier: frozenset[bytes] = frozenset()  # digests, of a resumed listing
         self._digests = bytearray()  # of the latest ids but those that were not handed out
         self._added = self._digested = 0
 
     def __contains__(self, id: str) -> bool:
-        return id in self._ids or (bool(self._earlier) and digest(id) in self._earlier)
+        known = any(id in part.known for part in self._parts)
+        return known or (bool(self._earlier) and digest(id) in self._earlier)
 
     def __len__(self) -> int:
-        return len(self._ids) + len(self._earlier)
+        return sum(len(part.order) for part in self._parts) + len(self._earlier)
 
     def fresh(self, items: tuple[T, ...]) -> tuple[T, ...]:
         """Give the items that were not seen, each once, in their order."""
         ids = [item.id for item in items]
         self._asked = items, ids
-        if not self._earlier and len(set(ids)) == len(ids) and self._ids.isdisjoint(ids):
+        clean = not self._earlier and len(set(ids)) == len(ids)
+        for part in self._parts:
+            clean = clean and part.known.isdisjoint(ids)
+        if clean:
             return items  # nearly always
         return tuple({item.id: item for item in items if item.id not in self}.values())
 
     def add(self, items: tuple[T, ...]) -> None:
         """Remember items, which are fresh."""
         ids = self._asked[1] if items is self._asked[0] else [item.id for item in items]
-        self._ids.update(ids)
-        self._pages.append(ids)
+        if len(self._parts[-1].order) >= self._size:
+            self._parts.append(_Part())
+        self._parts[-1].known.update(ids)
+        self._parts[-1].order.extend(ids)
         self._added += len(ids)
-        while self._most is not None and len(self._ids) - len(self._pages[0]) >= self._most:
-            self._ids.difference_update(self._pages.popleft())
+        if len(self._parts) > _PARTS:
+            self._parts.popleft()
             self.whole = False
         if self._earlier and self._added > REMEMBERED:
             self._earlier, self.whole = frozenset(), False
 
+    def keep(self) -> None:
+        """Forget nothing from now on."""
+        self._size = math.inf
+
     def ids(self) -> frozenset[str]:
         """Give the ids in memory."""
-        return frozenset(self._ids)
+        return frozenset[str]().union(*(part.known for part in self._parts))
 
     def digests(self, held: int) -> bytes:
         """Give the digests of the latest ids, without the last *held*, which were not handed out."""
         new = self._added - held - self._digested
-        latest = chain.from_iterable(map(reversed, reversed(self._pages)))
+        latest = chain.from_iterable(reversed(part.order) for part in reversed(self._parts))
         ids = islice(latest, held, held + max(0, new))
         self._digests += b"".join(reversed([digest(id) for id in ids]))
         self._digested += max(0, new)

@@ -42,7 +42,7 @@ class Settings:
         return headers
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Call:
     """One call in progress: its clock, its failures, its ledger."""
 

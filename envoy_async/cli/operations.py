@@ -26,6 +26,7 @@ from .._paging import Pages, Record
 from .._retry import Timeouts
 from ..client import BASE_URL, EnvoyClient
 from ..models import OpenEnum, Unset
+from ..resources import GROUPS
 from .inputs import InputError, read
 from .output import Format, chosen, records_of, sheet, write
 from .progress import Meter
@@ -116,7 +117,7 @@ class Operation:
 def groups() -> dict[str, type]:
     """Name the groups of operations as a client carries them, with their classes."""
     client = EnvoyClient(ApiKey("none"), base_url=BASE_URL, organization_id="none")
-    return {name: type(group) for name, group in vars(client).items() if not name.startswith("_")}
+    return {name: type(getattr(client, name)) for name in GROUPS}
 
 
 def operations(group: str, cls: type) -> Iterator[Operation]:

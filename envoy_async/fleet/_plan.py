@@ -26,6 +26,7 @@ from ..client import BASE_URL, EnvoyClient
 from ..errors import ConfigurationError, refused
 from ..export._formats import target_of
 from ..export.recordings import without_user_info
+from ..resources import GROUPS
 
 Filter: TypeAlias = str | bool | int
 RECORDINGS = "recordings"
@@ -247,8 +248,9 @@ def _listed(envoy: EnvoyClient, resource: str) -> Callable[..., Pages[Record]]:
 def _resources(envoy: EnvoyClient) -> list[str]:
     """Name what can be listed by page and without ids, and recordings."""
     found = [RECORDINGS]
-    for name, group in vars(envoy).items():
-        if name.startswith("_") or not hasattr(group, "list"):
+    for name in GROUPS:
+        group = getattr(envoy, name)
+        if not hasattr(group, "list"):
             continue
         parameters = inspect.signature(group.list).parameters
         needed = [one for one in parameters.values() if one.default is inspect.Parameter.empty]

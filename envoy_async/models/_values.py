@@ -6,7 +6,8 @@ converters, so that msgspec (fast) and cattrs (tolerant) read them alike.
 
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Literal, Self
 
 import msgspec
 
@@ -40,10 +41,22 @@ class OpenEnum(StrEnum):
         return self.value in type(self)._value2member_map_
 
     def __init_subclass__(cls) -> None:
-        """Give the class its memory of values it does not know."""
+        """Give the class its memory of values it does not know, unless it has a `_missing_` of its own."""
         super().__init_subclass__()
-        # a method of C, so that no frame of Python stands between msgspec and a value that came before
-        cls._missing_ = _Unknown(cls).__getitem__  # type: ignore[method-assign,assignment]
+        inherited = next(vars(kind)["_missing_"] for kind in cls.__mro__ if "_missing_" in vars(kind))
+        if inherited is vars(OpenEnum)["_missing_"] or isinstance(getattr(inherited, "__self__", None), _Unknown):
+            # a method of C, so that no frame of Python stands between msgspec and a value that came before
+            cls._missing_ = _Unknown(cls).__getitem__  # type: ignore[method-assign,assignment]
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        text = str.__str__(value)  # of what is more than a string, its text alone
+        member = str.__new__(cls, text)
+        member._name_ = text
+        member._value_ = text
+        return member
 
     __hash__ = str.__hash__  # Enum hashes the name; a member must be found where its text is found
 
@@ -53,17 +66,13 @@ class _Unknown(dict[object, OpenEnum | None]):
 
     def __init__(self, kind: type[OpenEnum]) -> None:
         super().__init__()
-        self._kind = kind
+        self._make = partial(vars(OpenEnum)["_missing_"].__func__, kind)
 
     def __missing__(self, value: object) -> OpenEnum | None:
-        if not isinstance(value, str):
-            return None
-        member = str.__new__(self._kind, value)
-        member._name_ = value
-        member._value_ = value
-        if len(self) < _MOST and len(value) <= _LONGEST:  # a server can send anything
-            self[str(value)] = member
-        return member
+        member: OpenEnum | None = self._make(value)
+        if member is None or len(self) >= _MOST or len(member) > _LONGEST:  # a server can send anything
+            return member
+        return self.setdefault(member.value, member)
 
 
 class Unset(Enum):

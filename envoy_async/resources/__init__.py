@@ -1,21 +1,29 @@
-"""The operations of the API: one class per group, one method per endpoint."""
+"""The operations of the API: one class per group, one method per endpoint; each loads on first use."""
 
-from ._base import raw
-from .api_keys import ApiKeys
-from .auth import Auth
-from .calls import Calls
-from .carriers import Carriers
-from .lane_preferences import LanePreferences
-from .loads import Loads
-from .offers import Offers
-from .outreaches import Outreaches
-from .webhooks import WebhookEndpoints, WebhookMessages
+from typing import TYPE_CHECKING
+
+from .._names import on_first_use
+from ._groups import GROUPS, Groups
+from ._reading import raw
+
+if TYPE_CHECKING:
+    from .api_keys import ApiKeys
+    from .auth import Auth
+    from .calls import Calls
+    from .carriers import Carriers
+    from .lane_preferences import LanePreferences
+    from .loads import Loads
+    from .offers import Offers
+    from .outreaches import Outreaches
+    from .webhooks import WebhookEndpoints, WebhookMessages
 
 __all__ = [
+    "GROUPS",
     "ApiKeys",
     "Auth",
     "Calls",
     "Carriers",
+    "Groups",
     "LanePreferences",
     "Loads",
     "Offers",
@@ -24,3 +32,19 @@ __all__ = [
     "WebhookMessages",
     "raw",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = on_first_use(
+        __name__,
+        {
+            "api_keys": "ApiKeys",
+            "auth": "Auth",
+            "calls": "Calls",
+            "carriers": "Carriers",
+            "lane_preferences": "LanePreferences",
+            "loads": "Loads",
+            "offers": "Offers",
+            "outreaches": "Outreaches",
+            "webhooks": "WebhookEndpoints WebhookMessages",
+        },
+    )

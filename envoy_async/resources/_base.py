@@ -1,8 +1,7 @@
 """What every group of operations shares: one call, and one listing.
 
 The rule: a resource knows `Send` and nothing above it. Here `BadInput` becomes the public error, and an
-unsafe operation whose answer cannot be read becomes `OutcomeUnknownError`, since it did run. Such an error gets its way
-to look here, and nowhere else.
+`OutcomeUnknownError` gets its way to look, and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,27 +9,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from types import NoneType
 from typing import TypeVar, cast, get_args
 
 import attrs
 
-from .._converter import OnInvalid, encode, readable, structure, structure_page, unstructure
+from .._converter import OnInvalid, structure_page, unstructure
 from .._credentials import NO_SECRET, Secret
 from .._paging import LARGEST_PAGE, UNKNOWN, Binding, Order, Pages, Position, Record, Strategy, begin
-from .._retry import Kind, kind_of, outcome_unknown
-from .._wire import BadInput, Request, Response, Send, build, plain_path
+from .._wire import BadInput, Request, Response, Send, build
 from ..bulk import patient
-from ..errors import EnvoyError, InvalidResponseError, OutcomeUnknownError, at, refused
-from ..events import tell
+from ..errors import OutcomeUnknownError, refused
 from ..models import Page
 from ._checks import check
 from ._looking import Clock, Look, LookFor, started
+from ._reading import judged, read
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 _LARGEST = 2**53
-_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
 def _now() -> datetime:
@@ -69,10 +65,10 @@ class Resource:
         if keyed or secret:
             request = attrs.evolve(request, keyed=keyed, secret=secret)
         if look is None:
-            return _read(request, await self._send(request), answer)
+            return read(request, await self._send(request), answer)
         began = self._clock()
         try:
-            return _read(request, await self._send(request), answer)
+            return read(request, await self._send(request), answer)
         except OutcomeUnknownError as error:
             self._attach(error, request, began, look)
             raise
@@ -125,25 +121,6 @@ def _size(page: int, page_size: int, limit: int | None) -> int:
     return page_size if limit is None or page > 1 else min(page_size, limit)
 
 
-async def raw(
-    send: Send, method: str, path: str, *, into: type[T] | None, query: Mapping[str, object] | None, body: object
-) -> T | None:
-    """Run an operation that has no method of its own; `EnvoyClient.request` says how."""
-    if str(method) not in _METHODS:
-        raise refused("method", f"method must be one of {', '.join(sorted(_METHODS))}")
-    if into is not None and not readable(into):
-        raise refused("into", "into must be a type that JSON can be read as, such as dict, a model, or Page[model]")
-    try:
-        content = None if body is None else encode(body)
-        request = build(method, plain_path(path), query=query, body=content)
-        request = attrs.evolve(request, secret=Secret(str(fields(body).get("password") or "")))
-    except BadInput as bad:
-        error = refused(bad.param, str(bad))
-    else:
-        return _read(request, await send(request), NoneType if into is None else into)
-    raise error
-
-
 def _request(
     method: str,
     template: str,
@@ -172,11 +149,6 @@ def ready(body: object) -> dict[str, object]:
     return cast("dict[str, object]", fields)
 
 
-def fields(value: object) -> Mapping[str, object]:
-    """Give the fields of a mapping, and none of anything else, which is refused later."""
-    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
-
-
 def _content(body: object, extra: Mapping[str, object] | None) -> bytes | None:
     """Write the body: the fields the SDK knows, and beside them those it does not; the caller's win."""
     if extra is not None and not isinstance(extra, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers need not type-check
@@ -188,29 +160,9 @@ def _content(body: object, extra: Mapping[str, object] | None) -> bytes | None:
     return json.dumps(whole, ensure_ascii=False).encode()
 
 
-def _read(request: Request, response: Response, answer: type[T]) -> T:
-    if answer is NoneType:
-        return cast("T", None)
-    return _judged(request, response, lambda body: structure(body, answer))
-
-
 def _reader(request: Request, item: type[R], on_invalid: OnInvalid) -> Callable[[Response], Page[R]]:
     """Make what reads one page of a listing."""
-    return lambda response: _judged(request, response, lambda body: structure_page(body, item, on_invalid))
-
-
-def _judged(request: Request, response: Response, read: Callable[[bytes], T]) -> T:
-    """Read an answer; one that cannot be read becomes the error of this call."""
-    try:
-        return read(response.body)
-    except InvalidResponseError as error:
-        error.with_traceback(None).status = response.status  # its frames hold the body
-        failed: EnvoyError = error
-    if kind_of(request) is Kind.UNSAFE:
-        failed = unknown = outcome_unknown(failed)
-        at(unknown, request, response.attempts)
-        tell(response.doubt, unknown)
-    raise at(failed, request, response.attempts)
+    return lambda response: judged(request, response, lambda body: structure_page(body, item, on_invalid))
 
 
 def _check(name: str, value: int, least: int, most: int) -> None:

@@ -15,11 +15,8 @@ from typing import cast
 
 from .._wire import BadInput, check_ids
 
-_URL = re.compile(
-    r"(?i:https?)://([\w.~!$&'()*+,;=:%-]+@)?(\[[0-9A-Fa-f:.]+\]|[\w.~%-]+)(:[0-9]{1,5})?([/?#]([\w.~:/?#@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)?",
-    re.ASCII,
-)
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_URL = r"(?a:(?i:https?)://([\w.~!$&'()*+,;=:%-]+@)?(\[[0-9A-Fa-f:.]+\]|[\w.~%-]+)(:[0-9]{1,5})?([/?#]([\w.~:/?#@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)?)"
+_E164 = r"\+[1-9][0-9]{6,14}"
 
 
 def check(body: object) -> None:
@@ -35,7 +32,7 @@ def check(body: object) -> None:
 
 
 def _phone(name: str, value: object) -> None:
-    if not isinstance(value, str) or not _E164.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_E164, value):
         raise BadInput(f"{name} must be a phone number in E.164, such as +14155552671", name)
 
 
@@ -47,7 +44,7 @@ def _length(name: str, value: object, *, least: int, most: int) -> None:
 
 def _address(name: str, value: object) -> None:
     _length(name, value, least=1, most=2083)  # webhook endpoint page (seen)
-    if not isinstance(value, str) or not _URL.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_URL, value):
         raise BadInput(f"{name} must be an address such as https://example.com/hooks", name)
 
 

@@ -10,10 +10,11 @@ from .._paging import Pages, Sweeping
 from .._wire import BadInput
 from ..errors import Reconciliation, refused
 from ..models import UNSET, AuditNote, Carrier, CarrierBatchItem, CarrierBatchResult, NewCarrier, Unset
-from ._base import Resource, fields, ready
+from ._base import Resource, ready
 from ._batch import in_batches, matched
 from ._checks import check
 from ._looking import Look
+from ._reading import fields
 
 
 class Carriers(Resource):

@@ -19,8 +19,9 @@ from ..models import (
     NewLoad,
     Unset,
 )
-from ._base import Resource, fields, ready
+from ._base import Resource, ready
 from ._batch import in_batches, matched
+from ._reading import fields
 
 
 class Loads(Resource):

@@ -8,17 +8,22 @@ How deliveries are signed is inferred from the public convention Standard Webhoo
 socket, and no framework is imported before its receiver is asked for.
 """
 
+from typing import TYPE_CHECKING
+
+from .._names import on_first_use
 from .._signing import Scheme, SecretEncoding, sign
 from ._aiohttp import aiohttp_handler
 from ._event import Event
 from ._once import Handler, run_once
 from ._receiver import Answer, Receiver
-from ._reconcile import Reconciled, reconcile
 from ._redis import RedisReplayStore
 from ._secrets import End, SecretRing
 from ._starlette import starlette_route
 from ._stores import Claim, MemoryReplayStore, ReplayStore
 from ._verifier import Headers, WebhookVerifier
+
+if TYPE_CHECKING:
+    from ._reconcile import Reconciled, reconcile
 
 __all__ = [
     "Answer",
@@ -42,3 +47,6 @@ __all__ = [
     "sign",
     "starlette_route",
 ]
+
+if not TYPE_CHECKING:  # who receives does not wait for the models of endpoints
+    __getattr__, __dir__ = on_first_use(__name__, {"_reconcile": "Reconciled reconcile"})

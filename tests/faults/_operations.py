@@ -13,7 +13,7 @@ import attrs
 from envoy_async import ApiKey, BearerToken, EnvoyClient, RetryPolicy
 from envoy_async.errors import OutcomeUnknownError
 from envoy_async.models import NewCarrier, NewLoad, Stop
-from envoy_async.resources._base import Resource
+from envoy_async.resources import GROUPS
 from envoy_async.sandbox import Sandbox
 
 EAGER = RetryPolicy(base=1e-6)  # sends again without a wait worth mentioning
@@ -124,7 +124,8 @@ EVERY: Mapping[str, Step] = {
 
 def missing() -> set[str]:
     """Name the public operations of the client that the table leaves out, and those it makes up."""
-    groups = {name: type(group) for name, group in vars(EnvoyClient("none")).items() if isinstance(group, Resource)}
+    client = EnvoyClient("none")
+    groups: dict[str, type] = {name: type(getattr(client, name)) for name in GROUPS}
     known = {
         f"{group}.{name}"
         for group, kind in groups.items()
