@@ -33,8 +33,8 @@ from envoy_async._converter._slow import whole_value
 from envoy_async.models import Call
 from envoy_async.sandbox import Sandbox
 
-PAGE = 80  # calls of our functions for a page
-SENDING = 62  # … for a request that gives one record
+PAGE = 76  # calls of our functions for a page
+SENDING = 53  # … for a request that gives one record
 RECORD = 1  # … for a record of a loop by record
 KEPT = 16.5  # blocks of memory for a call that is kept
 GROWN = 500  # blocks for 45 pages that are not kept; a block for each of their records would be 4,500
@@ -136,13 +136,13 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 def test_a_page_costs_no_more_because_many_came_before(listed: Listed) -> None:
-    """A page takes as many steps as one a hundred pages earlier, and no more than the fifth."""
+    """A page takes as many calls of our functions as one a hundred pages earlier, and no more than the fifth."""
     assert len(listed.costs) == 200
     assert mode(listed.costs[EARLY]) == mode(listed.costs[LATE]) <= listed.costs[4]
 
 
 def test_a_page_costs_little(listed: Listed) -> None:
-    """A page of 100 calls takes so many steps, on average over a long listing."""
+    """A page of 100 calls takes so many calls of our functions, on average over a long listing."""
     assert mean(listed.costs[1:]) <= PAGE
 
 
