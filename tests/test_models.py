@@ -7,7 +7,7 @@ import pickle
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import partial
 from typing import Any, get_type_hints
 
@@ -118,6 +118,44 @@ def test_a_value_that_is_not_known_is_made_once() -> None:
     """Listings repeat values: one that came before is the same member again."""
     assert CallStatus("NEVER_SEEN") is CallStatus("NEVER_SEEN")
     assert type(CallDirection("NEVER_SEEN")) is CallDirection
+
+
+def test_what_is_more_than_text_leaves_its_text_alone() -> None:
+    """A value given as another enum, or as a string of another class, is kept as plain text, and found as such."""
+
+    class Mine(StrEnum):
+        NEW = "NEWER"
+
+        def __str__(self) -> str:
+            return "something else"
+
+    assert CallStatus(Mine.NEW) == CallStatus("NEWER") == "NEWER"
+    assert CallStatus(CallDirection("SIDEWAYS")) == "SIDEWAYS"
+    for text in ("NEWER", "SIDEWAYS"):
+        assert type(CallStatus(text).value) is type(CallStatus(text).name) is str
+    assert CallStatus("something else") == "something else"
+
+
+def test_an_enum_may_look_up_values_itself() -> None:
+    """An open enum of a user's own, with a look-up of its own, is asked for what is not known, and may fall back."""
+
+    class Folding(OpenEnum):
+        A = "A"
+
+        @classmethod
+        def _missing_(cls, value: object) -> Folding | None:
+            return cls.A if value == "a" else super()._missing_(value)
+
+    assert Folding("a") is Folding.A
+    assert Folding("b") == "b"
+    with pytest.raises(ValueError, match="is not a valid"):
+        Folding(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_what_can_be_no_key_is_no_value() -> None:
+    """A list is no value of an enum."""
+    with pytest.raises(TypeError):
+        CallStatus(["COMPLETED"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(
