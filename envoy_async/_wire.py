@@ -32,7 +32,6 @@ _OWN_HEADER = (  # what HTTP, the credentials, or the SDK needs for itself
     "te|trailer|transfer-encoding|upgrade|user-agent|x-api-key|x-organization-id)"
 )
 _NUMBERS = frozenset({"page", "page_size"})
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # The prefixes are those of the prefixed-ID guide and of samples; the raw uuid is accepted too, since the reference
 # declares `format: uuid`. Ids of other kinds are never in a request.
 _PREFIXES = {
@@ -172,7 +171,7 @@ def build(
 ) -> Request:
     """Build a request, or raise `BadInput` naming the field that cannot be sent."""
     pairs = () if query is None else _pairs(query)
-    path = expand(template, ids or {})
+    path = expand(template, ids) if ids else template
     return Request(method=method, template=template, path=path, query=pairs, body=body, paged=paged, patient=patient)
 
 
@@ -207,7 +206,7 @@ def plain_path(path: object) -> str:
 
 def expand(template: str, ids: Mapping[str, object]) -> str:
     """Fill the ids into the path template, each quoted as one path segment."""
-    return _PLACEHOLDER.sub(lambda match: _segment(match[1], ids[match[1]]), template)
+    return template.format_map({name: _segment(name, value) for name, value in ids.items()})
 
 
 def _segment(name: str, value: object) -> str:

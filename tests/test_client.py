@@ -419,12 +419,12 @@ from envoy_async._converter import structure
 
 def loaded():
     ours = [name.removeprefix("envoy_async.") for name in sys.modules if name.startswith("envoy_async.")]
-    return [name for name in ours if name in {"models.calls", "models.loads", "resources.loads", "_paging"}]
+    return [name for name in ours if name in {"models.calls", "models.loads", "resources._base", "resources.loads"}]
 
 envoy = EnvoyClient("key")
 assert loaded() == [], loaded()
 envoy.calls
-assert sorted(loaded()) == ["_paging", "models.calls"], loaded()
+assert sorted(loaded()) == ["models.calls", "resources._base"], loaded()
 envoy.loads
 assert "resources.loads" in loaded()
 structure(b"5", int)

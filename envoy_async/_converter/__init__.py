@@ -8,6 +8,8 @@ an unknown field or enum value never fails, and no value of the answer enters an
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import TypeVar, cast, get_args, get_origin
 
 from ..models import Page
@@ -27,8 +29,12 @@ def structure(body: bytes, type_: type[T]) -> T:
         InvalidResponseError: with the JSON path of what is wrong.
     """
     form: object = type_
-    read = whole_page(*(get_args(form) or (object,))) if Page in (form, get_origin(form)) else whole_value(form)
-    return cast("T", read(body))
+    return cast("T", _whole(form)(body))
+
+
+@cache
+def _whole(form: object) -> Callable[[bytes], object]:
+    return whole_page(*(get_args(form) or (object,))) if Page in (form, get_origin(form)) else whole_value(form)
 
 
 def structure_page(body: bytes, item: type[T], on_invalid: OnInvalid) -> Page[T]:

@@ -123,8 +123,11 @@ class Window:
     def _look(self, now: float) -> None:
         """Find out how many may go, and how many answers may come, without a further look."""
         asking = self._breaker.open or (self.quota.limit is None and not self._asked)
-        spaced = asking or now < self._spaced_until or now < self.paused_until
-        self._passes = 0.0 if spaced else self.quota.usable - self.in_flight - len(self._log)
+        # in the first window of a wait nothing is spaced, unless it is for good
+        long = self._spaced_until == math.inf or now - self._waited_since >= self.quota.length
+        spaced = long and now < self._spaced_until
+        shut = asking or spaced or now < self.paused_until
+        self._passes = 0.0 if shut else self.quota.usable - self.in_flight - len(self._log)
         self._skips = 0 if asking or self._stale or self._refusals else self.quota.skips
 
     def _judge(self, now: float, headers: Mapping[str, str] | None, ending: Ending, pause: float) -> None:

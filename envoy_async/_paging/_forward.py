@@ -92,7 +92,7 @@ class Forward(Generic[T]):
         best = max(sizes, key=lambda size: (start // size + 1) * size)
         return Ask(start // best + 1, best)
 
-    def advance(self, ask: Ask, page: Page[T], last: datetime | None) -> bool:
+    def advance(self, ask: Ask, page: Page[T], last: datetime | None, seen: Seen) -> bool:
         """Take in a page of fresh records if it is whole, stands where it is due, and nothing else is to be done."""
         items, size, frontier = page.items, self._size, self._frontier
         due = (
@@ -109,7 +109,7 @@ class Forward(Generic[T]):
         if not due or last is None:
             return False
         first = made(items[0])
-        if first is None or first >= last or not _falls(first, made(items[-1])):
+        if first is None or first >= last or not _falls(first, made(items[-1])) or not seen.take(items):
             return False
         self._frontier = frontier + size
         self._rows += size

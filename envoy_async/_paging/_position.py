@@ -98,10 +98,11 @@ class Position(Generic[T]):
             what was asked for beyond it can be used.
         """
         items = page.items
-        fresh = self.seen.fresh(items)
-        if fresh is items and self._limit is None and not page.invalid and self.route.advance(ask, page, self._last):
+        plain = self._limit is None and not page.invalid
+        if plain and self.route.advance(ask, page, self._last, self.seen):
             self._advance(page)
             return items
+        fresh = self.seen.fresh(items)
         self.calm = not page.invalid and self.route.steady(ask, page, fresh, self._last)
         if not (alone or self.calm):
             self._barren = max(-_BARREN, self._barren - 1)  # rows did move
@@ -133,7 +134,6 @@ class Position(Generic[T]):
         last = items[-1]
         self.calm, self._barren, self._gone = True, 0, 0
         self._last, self._last_id = made(last), last.id
-        self.seen.add(items)
         tally.pages += 1
         tally.records += len(items)
         tally.total_at_end = page.total_count  # that of a page read in vain may stand there

@@ -71,8 +71,8 @@ class Route(Protocol[T]):
         """Give the page that follows *ask* when nothing moves; `None` when that is not known yet."""
         ...
 
-    def advance(self, ask: Ask, page: Page[T], last: datetime | None, /) -> bool:
-        """Take in a page of fresh records if it is the very next, and nothing moved; says whether it was.
+    def advance(self, ask: Ask, page: Page[T], last: datetime | None, seen: Seen, /) -> bool:
+        """Take in a page, and what is in it as seen, if it is the very next and nothing moved; says whether it was.
 
         Nearly all pages are such. For any other, nothing is done. *last* is when the record before was made.
         """

@@ -13,8 +13,6 @@ from hashlib import blake2b
 from itertools import chain, islice
 from typing import Protocol, TypeVar
 
-import attrs
-
 REMEMBERED = 10_000  # ids in memory
 _KEPT = 5_500  # digests in a checkpoint, which has to fit into 64 KiB
 DIGEST = 8  # bytes of one
@@ -33,58 +31,57 @@ class Record(Protocol):
 T = TypeVar("T", bound=Record)
 
 
-@attrs.define(eq=False, repr=False)
-class _Part:
-    """Some ids, for looking them up and in their order."""
-
-    known: set[str] = attrs.field(factory=set[str])
-    order: list[str] = attrs.field(factory=list[str])
-
-
 class Seen:
     """The ids of the latest records: of *most* while there are no more, later of three quarters of them at least.
 
-    They are forgotten a quarter at a time. To take single ids out of a set costs as much as to put them in, and their
-    places stay taken until the set has grown to four times its size.
+    They are forgotten a quarter at a time, by the side of the set in which they are looked up.
     """
 
     def __init__(self, most: int | None = REMEMBERED) -> None:
         self.whole = True
         self._size = math.inf if most is None else most / _PARTS
-        self._parts: deque[_Part] = deque([_Part()])
-        self._asked: tuple[object, list[str]] = (), []  # the items last asked about, and their ids
+        self._known: set[str] = set()
+        self._order: deque[list[str]] = deque([[]])
         self._earlier: frozenset[bytes] = frozenset()  # digests, of a resumed listing
         self._digests = bytearray()  # of the latest ids but those that were not handed out
         self._added = self._digested = 0
 
     def __contains__(self, id: str) -> bool:
-        known = any(id in part.known for part in self._parts)
-        return known or (bool(self._earlier) and digest(id) in self._earlier)
+        return id in self._known or (bool(self._earlier) and digest(id) in self._earlier)
 
     def __len__(self) -> int:
-        return sum(len(part.order) for part in self._parts) + len(self._earlier)
+        return len(self._known) + len(self._earlier)
 
     def fresh(self, items: tuple[T, ...]) -> tuple[T, ...]:
         """Give the items that were not seen, each once, in their order."""
-        ids = [item.id for item in items]
-        self._asked = items, ids
-        clean = not self._earlier and len(set(ids)) == len(ids)
-        for part in self._parts:
-            clean = clean and part.known.isdisjoint(ids)
-        if clean:
-            return items  # nearly always
         return tuple({item.id: item for item in items if item.id not in self}.values())
 
     def add(self, items: tuple[T, ...]) -> None:
         """Remember items, which are fresh."""
-        ids = self._asked[1] if items is self._asked[0] else [item.id for item in items]
-        if len(self._parts[-1].order) >= self._size:
-            self._parts.append(_Part())
-        self._parts[-1].known.update(ids)
-        self._parts[-1].order.extend(ids)
+        ids = [item.id for item in items]
+        self._known.update(ids)
+        self._remember(ids)
+
+    def take(self, items: tuple[T, ...]) -> bool:
+        """Remember items if all of them are fresh, and none of them otherwise; says which."""
+        if self._earlier:
+            return False  # the long way looks at digests, too
+        ids = [item.id for item in items]
+        together = len(self._known) + len(ids)
+        self._known.update(ids)
+        if len(self._known) < together:  # hardly ever, so nobody looks before
+            self._known = set(chain.from_iterable(self._order))
+            return False
+        self._remember(ids)
+        return True
+
+    def _remember(self, ids: list[str]) -> None:
+        if len(self._order[-1]) >= self._size:
+            self._order.append([])
+        self._order[-1].extend(ids)
         self._added += len(ids)
-        if len(self._parts) > _PARTS:
-            self._parts.popleft()
+        if len(self._order) > _PARTS:
+            self._known.difference_update(self._order.popleft())
             self.whole = False
         if self._earlier and self._added > REMEMBERED:
             self._earlier, self.whole = frozenset(), False
@@ -95,12 +92,12 @@ class Seen:
 
     def ids(self) -> frozenset[str]:
         """Give the ids in memory."""
-        return frozenset[str]().union(*(part.known for part in self._parts))
+        return frozenset(self._known)
 
     def digests(self, held: int) -> bytes:
         """Give the digests of the latest ids, without the last *held*, which were not handed out."""
         new = self._added - held - self._digested
-        latest = chain.from_iterable(reversed(part.order) for part in reversed(self._parts))
+        latest = chain.from_iterable(map(reversed, reversed(self._order)))
         ids = islice(latest, held, held + max(0, new))
         self._digests += b"".join(reversed([digest(id) for id in ids]))
         self._digested += max(0, new)

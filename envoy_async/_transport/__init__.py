@@ -151,14 +151,15 @@ class Transport:
         gate = lane.gate(call.request)
         if not self._passes(call, gate):
             await self._admit(call, lane, gate)
-        limit = lane.begin(min(self.settings.timeouts.attempt, call.deadline - call.sent))
+        limit = lane.attempts.within(min(self.settings.timeouts.attempt, call.deadline - call.sent))
         answer: aiohttp.ClientResponse | None = None
         outcome: Response | EnvoyError = _CANCELLED
         try:
-            async with limit, self._request(lane, call) as answer:
-                body = Body(answer.headers.get("Content-Encoding"))
-                async for chunk in answer.content.iter_any():
-                    body.feed(chunk)
+            with limit:
+                async with self._request(lane, call) as answer:
+                    body, content = Body(answer.headers.get("Content-Encoding")), answer.content
+                    while not content.at_eof():
+                        body.feed(await content.readany())
             outcome = Response(answer.status, answer.headers, body.end())
             if not is_success(outcome):
                 outcome = refusal(outcome, call.secret)
@@ -169,7 +170,6 @@ class Transport:
             self._doubt(call, answer)
             raise cancelled.with_traceback(None)  # noqa: B904
         finally:
-            lane.end(limit)
             now = self._clock()
             pause = self._retrying.settle(call, lane, outcome, now)
             gate.leave(now, None if answer is None else answer.headers, _ending(outcome), pause)

@@ -91,9 +91,7 @@ class Fetcher:
         self._give_up(call, lane, failure)
         _log.retried(call, failure)
         tell(self._settings.hooks.on_retry, Retry(FILE.method, FILE.template, len(call.ledger), call.wait, failure))
-        with lane.resting() as limit:
-            async with limit:
-                await self._sleep(call.wait)
+        await lane.rest(self._sleep(call.wait))
         if not lane.open:
             raise ClientClosedError("the client was closed")
 
@@ -136,14 +134,11 @@ class Fetcher:
         self, lane: Lane, waiting: Awaitable[T], address: Secret, answer: aiohttp.ClientResponse | None = None
     ) -> T:
         """Wait for one step, at most as long as an attempt may be silent."""
-        limit = lane.begin(self._settings.timeouts.attempt)
         try:
-            async with limit:
+            with lane.attempts.within(self._settings.timeouts.attempt):
                 return await waiting
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
             failure = translate(error, answer, URL(address.reveal()), NO_SECRET)
-        finally:
-            lane.end(limit)
         raise failure
 
     def _asked(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from random import Random
 
 import aiohttp
@@ -20,24 +20,22 @@ from .._gate import CATEGORIES, Gate, QuotaStore, Window, category
 from .._retry import Budget, Kind
 from .._wire import Request
 from ..errors import ClientClosedError, ConfigurationError
+from ._limits import Limits
 
 _STUBBORN = 1.0  # seconds for a credentials callable that was cancelled to end
 _KEEP_ALIVE = 4.0  # seconds; below the 5 s after which common servers drop idle connections
 
 
 class Lane:
-    """What one event loop uses: its sessions, its lines at the gates, and the task that fetches a credential."""
+    """What one event loop uses: sessions, lines at the gates, time limits, and the task that fetches a credential."""
 
     def __init__(self, gates: Mapping[str, Gate], given: aiohttp.ClientSession | None) -> None:
         self.open = True
         self._fetching: asyncio.Task[Credentials] | None = None
         self._gates = gates
-        self._running: dict[asyncio.Timeout, float] = {}  # and when they end, on the loop's clock
-        self._watch: asyncio.TimerHandle | None = None  # which looks when the first of them ends
-        self._resting: set[asyncio.Timeout] = set()
-        self._quiet = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self.closing = self._loop.create_future()
+        self.attempts = Limits()
+        self._rests = Limits()
+        self.closing = asyncio.get_running_loop().create_future()
         self._given = given
         self._reads = given or _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE))
         # a pooled connection gone stale loses a POST without telling, so unsafe operations never use one
@@ -67,56 +65,15 @@ class Lane:
             raise ClientClosedError(msg)
         return aiohttp.ClientSession(connector=connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar())
 
-    def begin(self, seconds: float) -> asyncio.Timeout:
-        """Return the time limit of an attempt; it ends early when the lane is closed.
-
-        One timer watches all of them: one for each would cost a tenth of a small request.
-        """
-        limit = asyncio.timeout(None)
-        due = self._running[limit] = self._loop.time() + seconds
-        if self._watch is None or due < self._watch.when():
-            self._look_at(due)
-        return limit
-
-    def _look_at(self, when: float) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-        self._watch = self._loop.call_at(when, self._look)
-
-    def _look(self) -> None:
-        """End what is due, and come back when the next is."""
-        now, self._watch = self._loop.time(), None
-        _expire([limit for limit, due in self._running.items() if due <= now])
-        if later := [due for due in self._running.values() if due > now]:
-            self._look_at(min(later))
-
-    @contextlib.contextmanager
-    def resting(self) -> Generator[asyncio.Timeout]:
-        """Give the limit of a wait between attempts, which ends the wait in silence when the lane begins to close."""
-        limit = asyncio.timeout(None)
-        self._resting.add(limit)
-        try:
-            yield limit
-        except TimeoutError:
-            return
-        finally:
-            self.end(limit)
-
-    def end(self, limit: asyncio.Timeout) -> None:
-        """Forget the limit of an attempt or a wait that is over."""
-        self._resting.discard(limit)
-        self._running.pop(limit, None)
-        if not self._running:
-            self._quiet.set()
+    async def rest(self, waiting: Awaitable[None]) -> None:
+        """Wait between attempts; the wait ends in silence when the lane begins to close."""
+        with contextlib.suppress(TimeoutError), self._rests.within():
+            await waiting
 
     async def drain(self, grace: float) -> None:
         """Let nothing new go out, and give the attempts under way so many seconds to end."""
         self._shut()
-        self._quiet.clear()
-        if self._running:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace):
-                    await self._quiet.wait()
+        await self.attempts.quiet(grace)
 
     def _shut(self) -> None:
         """Send away who waits: in line, between attempts, or for a credential."""
@@ -127,24 +84,23 @@ class Lane:
             gate.close()
         if self._fetching is not None:
             self._fetching.cancel()
-        _expire(self._resting)
+        self._rests.end()
 
     async def _keep(self) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
             self._shut()
-            _expire(self._running)
+            self.attempts.end()
             try:
                 if self._fetching is not None:
                     await asyncio.wait([self._fetching], timeout=_STUBBORN)
-                while self._running:  # noqa: ASYNC110 - each hands its permit back while this gate still counts
+                while self.attempts:  # noqa: ASYNC110 - each hands its permit back while this gate still counts
                     await asyncio.sleep(0)
                 for gate in self._gates.values():
                     await gate.ended()
             finally:
-                if self._watch is not None:
-                    self._watch.cancel()
+                self.attempts.close()
                 await self._close_own()
 
     async def _close_own(self) -> None:
@@ -153,12 +109,6 @@ class Lane:
                 await self._reads.close()
             finally:
                 await self._fresh.close()
-
-
-def _expire(limits: Iterable[asyncio.Timeout]) -> None:
-    for limit in limits:
-        if not limit.expired():
-            limit.reschedule(0)
 
 
 def _heard(fetching: asyncio.Task[Credentials]) -> None:

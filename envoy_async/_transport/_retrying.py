@@ -104,9 +104,7 @@ class Retrying:
 
     async def _rest(self, call: Call, seconds: float) -> None:
         """Wait between two attempts; closing the client ends it, and the next attempt says so."""
-        with call.lane.resting() as limit:
-            async with limit:
-                await self._sleep(seconds)
+        await call.lane.rest(self._sleep(seconds))
 
     def _again(self, call: Call, error: EnvoyError) -> bool:
         if call.final or error is not call.judged:  # what no attempt ended with is not tried again

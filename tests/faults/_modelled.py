@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from email.utils import formatdate
 from math import ceil
 from types import TracebackType
@@ -96,9 +96,9 @@ class ModelledServer:
             raise aiohttp.ServerDisconnectedError
         headers = CIMultiDict({} if self.silent else self._told(now, category))
         if accepted:
-            return Answer(200, headers, _body(url))
+            return Answer(200, headers, Content(_body(url)))
         headers["Retry-After"] = str(max(1, ceil(self._counted[category][0] + self.window - now)))
-        return Answer(429, headers, json.dumps(REFUSED).encode())
+        return Answer(429, headers, Content(json.dumps(REFUSED).encode()))
 
     def _take(self, now: float, category: str) -> bool:
         counted, quota = self._counted[category], self.quotas[category]
@@ -131,15 +131,19 @@ def _body(url: URL) -> bytes:
     return json.dumps({**RECORD, **ENDED, **token, "data": rows, "pagination": pagination}).encode()
 
 
-@attrs.frozen
 class Content:
     """A body that comes in one piece."""
 
-    body: bytes
+    def __init__(self, body: bytes) -> None:
+        self._pieces = [body]
 
-    async def iter_any(self) -> AsyncIterator[bytes]:
+    def at_eof(self) -> bool:
+        """Whether it was read."""
+        return not self._pieces
+
+    async def readany(self) -> bytes:
         """Give the body."""
-        yield self.body
+        return self._pieces.pop()
 
 
 @attrs.frozen
@@ -148,12 +152,7 @@ class Answer:
 
     status: int
     headers: CIMultiDict[str]
-    body: bytes
-
-    @property
-    def content(self) -> Content:
-        """The body, to be read."""
-        return Content(self.body)
+    content: Content
 
 
 class Exchange:

@@ -27,19 +27,6 @@ def test_what_aiohttp_refuses_to_send_is_bad_input() -> None:
     assert "canary" not in str(found)
 
 
-async def test_closing_beside_an_attempt_that_just_ran_out() -> None:
-    """Closing the client leaves alone what has timed out in the same moment."""
-    pool = Pool()
-    lane = await pool.open()
-    limit = lane.begin(0)
-    with pytest.raises(TimeoutError):
-        async with limit:
-            await asyncio.sleep(10)
-    asyncio.get_running_loop().call_later(0.05, lane.end, limit)
-    await pool.close(grace=0)
-    assert not lane.open
-
-
 def test_without_an_event_loop() -> None:
     """Driven by something else than asyncio, or after a fork inside a running loop, a call says what it needs."""
     step = EnvoyClient("envai_live_1").calls.get(UUID)
