@@ -532,7 +532,7 @@ def test_memory_of_ids_stays_what_it_is_once_it_is_full() -> None:
     tracemalloc.start()
     try:
         for page in range(1, 501):
-            seen.add(tuple(Row(id=f"call_{page:08}-{row:027}") for row in range(100)))
+            assert seen.take(tuple(Row(id=f"call_{page:08}-{row:027}") for row in range(100)))
             held.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
@@ -550,13 +550,17 @@ def test_the_latest_ids_come_once(pages: list[list[int]], most: int | None) -> N
     for page in pages:
         items = tuple(Row(id=str(number)) for number in page)
         seen.fresh((Row(id="7"), *items, Row(id="61")))  # what is asked about and not delivered is not remembered
-        taken = seen.fresh(items)
+        before, taken = seen.ids(), seen.fresh(items)
+        at_once = seen.take(items)
+        assert at_once == (taken == items)
+        assert seen.ids() == before or at_once  # all of a page is remembered, or none
         fresh = [item.id for item in taken]
         latest = _latest(came, most)
         assert len(set(fresh)) == len(fresh)
         assert not {*fresh} & {*latest}
         assert {*fresh} | {*came} >= {str(number) for number in page}
-        seen.add(taken if len(page) % 2 else tuple(Row(id=id) for id in fresh))  # any of them may be left out
+        if not at_once:
+            seen.add(taken)
         came += fresh
         assert (
             {*came} >= seen.ids() >= {*came[max(0, len(came) - 3 * (2 * len(came) if most is None else most) // 4) :]}

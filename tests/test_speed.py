@@ -33,7 +33,7 @@ from envoy_async._converter._slow import whole_value
 from envoy_async.models import Call
 from envoy_async.sandbox import Sandbox
 
-PAGE = 76  # calls of our functions for a page
+PAGE = 77  # calls of our functions for a page
 SENDING = 53  # … for a request that gives one record
 RECORD = 1  # … for a record of a loop by record
 KEPT = 16.5  # blocks of memory for a call that is kept
