@@ -1,7 +1,7 @@
 """Fetching a file from a storage that is not the API: no credential, no cookie, nothing of the user's but connections.
 
 The rule: what is sent is the address and a range, also where the storage is the API's own host: a signed address
-carries its own right. Its answers are refusald by `_download`; no body of a refusal is read, because storages quote the
+carries its own right. Its answers are judged by `_download`; no body of a refusal is read, because storages quote the
 address in it. No deadline holds for the whole, since a recording may be of any length: what ends an attempt is that
 `Timeouts.attempt` passes without a byte, and what ends the download is `RetryPolicy.max_attempts` failures in a row
 without one. Nothing here waits for quota, and no retry is paid from the budget: both are the API's.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import Random
 from typing import TypeVar
 
@@ -91,7 +92,8 @@ class Fetcher:
         self._give_up(call, lane, failure)
         _log.retried(call, failure)
         tell(self._settings.hooks.on_retry, Retry(FILE.method, FILE.template, len(call.ledger), call.wait, failure))
-        await lane.rest(self._sleep(call.wait))
+        with suppress(TimeoutError), lane.rests.within():
+            await self._sleep(call.wait)
         if not lane.open:
             raise ClientClosedError("the client was closed")
 

@@ -8,9 +8,8 @@ over several `asyncio.run` calls and leaves nothing behind. The gates' windows b
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from random import Random
 
 import aiohttp
@@ -34,7 +33,7 @@ class Lane:
         self._fetching: asyncio.Task[Credentials] | None = None
         self._gates = gates
         self.attempts = Limits()
-        self._rests = Limits()
+        self.rests = Limits()  # of the waits between attempts, which end when the lane begins to close
         self.closing = asyncio.get_running_loop().create_future()
         self._given = given
         self._reads = given or _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE))
@@ -65,11 +64,6 @@ class Lane:
             raise ClientClosedError(msg)
         return aiohttp.ClientSession(connector=connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar())
 
-    async def rest(self, waiting: Awaitable[None]) -> None:
-        """Wait between attempts; the wait ends in silence when the lane begins to close."""
-        with contextlib.suppress(TimeoutError), self._rests.within():
-            await waiting
-
     async def drain(self, grace: float) -> None:
         """Let nothing new go out, and give the attempts under way so many seconds to end."""
         self._shut()
@@ -84,7 +78,7 @@ class Lane:
             gate.close()
         if self._fetching is not None:
             self._fetching.cancel()
-        self._rests.end()
+        self.rests.end()
 
     async def _keep(self) -> AsyncGenerator[None, None]:
         try:

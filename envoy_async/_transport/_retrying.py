@@ -8,6 +8,7 @@ errors alone, since any other would swallow a cancellation.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from random import Random
 
@@ -104,7 +105,8 @@ class Retrying:
 
     async def _rest(self, call: Call, seconds: float) -> None:
         """Wait between two attempts; closing the client ends it, and the next attempt says so."""
-        await call.lane.rest(self._sleep(seconds))
+        with suppress(TimeoutError), call.lane.rests.within():
+            await self._sleep(seconds)
 
     def _again(self, call: Call, error: EnvoyError) -> bool:
         if call.final or error is not call.judged:  # what no attempt ended with is not tried again

@@ -40,6 +40,7 @@ from envoy_async import ApiKey, BearerToken, EnvoyClient, Pages, RetryPolicy
 from envoy_async._wire import _PREFIXES, Request, Response
 from envoy_async.errors import EnvoyError, InvalidRequestError, InvalidResponseError, PaginationError
 from envoy_async.models import UNSET, Unset
+from envoy_async.resources import GROUPS
 from envoy_async.resources._base import Resource
 
 ROOT = Path(__file__).parents[2]
@@ -143,7 +144,8 @@ def resolved(document: Document, node: Document) -> Document:
 def methods(document: Document, prefixes: list[str]) -> Iterator[Method]:
     """Give every public method of every group whose operation is asked for."""
     known = dict(operations(document))
-    groups: dict[str, Resource] = {n: group for n, group in vars(EnvoyClient("none")).items() if not n.startswith("_")}
+    envoy = EnvoyClient("none")
+    groups: dict[str, Resource] = {name: getattr(envoy, name) for name in GROUPS}
     for name, group in groups.items():
         for method, function in {**vars(type(group))}.items():
             if method.startswith("_") or not inspect.isfunction(function):

@@ -491,7 +491,7 @@ async def test_closing_ends_the_wait_between_two_attempts() -> None:
             running = asyncio.create_task(envoy._transport.fetch(address_at(server), begun()[1]))
             await server.until(1)
             lane = envoy._transport.pool.lane()
-            await settled(lambda: lane is not None and lane._rests)
+            await settled(lambda: lane is not None and lane.rests)
             began = time.monotonic()
             await envoy.close()
             assert type(await failure_of(running)) is ClientClosedError
