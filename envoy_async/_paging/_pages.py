@@ -151,10 +151,8 @@ class Pages(Generic[T]):
         try:
             while (ask := position.ask()) is not None:
                 try:
-                    if ahead.idle:  # without a frame in between
-                        response, alone = await ahead.send(ahead.asking(ask)), True
-                    else:
-                        response, alone = await ahead.fetch(ask)
+                    once = ahead.idle  # without a frame in between
+                    response, alone = (await ahead.send(ahead.asking(ask)), True) if once else await ahead.fetch(ask)
                 except EnvoyError as error:
                     self._missed(ask, error)
                     continue

@@ -98,9 +98,7 @@ class Position(Generic[T]):
             what was asked for beyond it can be used.
         """
         items = page.items
-        plain = self._limit is None and not page.invalid
-        if plain and self.route.advance(ask, page, self._last, self.seen):
-            self._advance(page)
+        if self._advance(ask, page):
             return items
         fresh = self.seen.fresh(items)
         self.calm = not page.invalid and self.route.steady(ask, page, fresh, self._last)
@@ -128,8 +126,10 @@ class Position(Generic[T]):
         self._note(page, len(taken), repeated, *unread)
         return taken
 
-    def _advance(self, page: Page[T]) -> None:
-        """Count a page that is the very next; the short way, for nearly all of them."""
+    def _advance(self, ask: Ask, page: Page[T]) -> bool:
+        """Take in a page that is the very next, the short way, for nearly all of them; says whether it was."""
+        if self._limit is not None or page.invalid or not self.route.advance(ask, page, self._last, self.seen):
+            return False
         items, tally = page.items, self.tally
         last = items[-1]
         self.calm, self._barren, self._gone = True, 0, 0
@@ -137,6 +137,7 @@ class Position(Generic[T]):
         tally.pages += 1
         tally.records += len(items)
         tally.total_at_end = page.total_count  # that of a page read in vain may stand there
+        return True
 
     def _look_at_border(self, items: tuple[T, ...], taken: tuple[T, ...]) -> None:
         """Notice records of one moment on two pages: a server may sort them differently for each."""

@@ -151,11 +151,10 @@ class Transport:
         gate = lane.gate(call.request)
         if not self._passes(call, gate):
             await self._admit(call, lane, gate)
-        limit = lane.attempts.within(min(self.settings.timeouts.attempt, call.deadline - call.sent))
         answer: aiohttp.ClientResponse | None = None
         outcome: Response | EnvoyError = _CANCELLED
         try:
-            with limit:
+            with lane.attempts.within(min(self.settings.timeouts.attempt, call.deadline - call.sent)):
                 async with self._request(lane, call) as answer:
                     body, content = Body(answer.headers.get("Content-Encoding")), answer.content
                     while not content.at_eof():
